@@ -1,0 +1,162 @@
+"""The table of live levels, the totals of ended ones, and the ring of finished operations: all bounded."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from otel_progress._contain import Tally
+from otel_progress._state import Counts, LevelState
+from otel_progress.names import State
+
+OVERFLOW: Final = "(other)"
+"""Operation, level or counter name of everything beyond the bounds on label sets."""
+
+COUNTER_NAMES_LIMIT: Final = 50
+"""Distinct counter names in a process."""
+COUNTER_SERIES_LIMIT: Final = 1_500
+"""Series of `progress.counter`; the SDK drops what exceeds 2,000 per instrument."""
+
+Labels = tuple[str, str | None]
+"""(operation, level); the level is ``None`` on the operation's own series."""
+
+
+@dataclass(slots=True)
+class Totals:
+    """What ended levels of one label set have done, ever."""
+
+    ok: float = 0
+    failed: float = 0
+    skipped: float = 0
+    bytes: float = 0
+    counters: dict[tuple[str, str], float] = field(default_factory=dict)
+    states: set[State] = field(default_factory=lambda: {State.RUNNING})
+    """Live states seen: their `active` series stay, and go to 0."""
+
+    def add(self, counts: Counts, counters: dict[tuple[str, str], float] | None) -> None:
+        """Add one level's numbers."""
+        self.ok += counts.ok
+        self.failed += counts.failed
+        self.skipped += counts.skipped
+        self.bytes += counts.bytes
+        for key, value in list((counters or {}).items()):
+            self.counters[key] = self.counters.get(key, 0) + value
+
+    def copy(self) -> Totals:
+        """Return a copy that shares nothing."""
+        return Totals(self.ok, self.failed, self.skipped, self.bytes, dict(self.counters), set(self.states))
+
+
+class Registry:
+    """
+    Live levels, totals and history of one runtime. Thread-safe.
+
+    The lock covers the table, the totals and the ring, so that a reader sees a level either live or in the totals,
+    never in both or neither: counters never go back. It is reentrant because the garbage collector may run a user's
+    ``__del__``, which may call us, in any line.
+    """
+
+    def __init__(self, tally: Tally, *, history_limit: int, live_limit: int, label_sets_limit: int) -> None:
+        self._tally = tally
+        self._live_limit = live_limit
+        self._label_sets_limit = label_sets_limit
+        self._lock = threading.RLock()
+        self._live: dict[int, LevelState] = {}
+        self._totals: dict[Labels, Totals] = {}
+        self._labels: dict[Labels, Labels] = {}
+        self._counter_names: set[str] = set()
+        self._counter_series = 0
+        self._finished: deque[LevelState] = deque(maxlen=history_limit)
+
+    def __len__(self) -> int:
+        """Levels alive."""
+        return len(self._live)
+
+    def add(self, level: LevelState) -> None:
+        """Register a level that starts."""
+        with self._lock:
+            if len(self._live) < self._live_limit:
+                self._live[level.key] = level
+            else:
+                self._tally.drop("live_levels")
+            self._of(level)
+
+    def remove(self, level: LevelState) -> None:
+        """Move an ended level's numbers to the totals; keep it in the history if nothing is above it."""
+        with self._lock:
+            self._live.pop(level.key, None)
+            self._of(level).add(level.final, level.counters)
+            if level.parent is None:
+                self._finished.append(level)
+
+    def saw(self, level: LevelState) -> None:
+        """Remember that a level was in its present live state."""
+        with self._lock:
+            self._of(level).states.add(level.state)
+
+    def live(self) -> list[LevelState]:
+        """Return the live levels, oldest first."""
+        return list(self._live.values())
+
+    def roots(self) -> Iterator[LevelState]:
+        """Yield the live levels with nothing above them, oldest first."""
+        return (level for level in self.live() if level.parent is None)
+
+    def finished(self) -> list[LevelState]:
+        """Return the finished operations that are remembered, newest first."""
+        with self._lock:
+            return list(reversed(self._finished))
+
+    def read(self) -> tuple[list[LevelState], dict[Labels, Totals]]:
+        """Return the live levels and a copy of the totals of the ended ones, of one moment."""
+        with self._lock:
+            return list(self._live.values()), {labels: totals.copy() for labels, totals in self._totals.items()}
+
+    def labels(self, level: LevelState) -> Labels:
+        """Return the label set of a level; one for all beyond the limit."""
+        own = (level.operation, None if level.is_operation else level.name)
+        return self._labels.get(own, (OVERFLOW, OVERFLOW))
+
+    def counter_key(self, name: str, unit: str, level: LevelState) -> tuple[str, str]:
+        """Return the name and unit a counter is kept under; one for all beyond the limits."""
+        key = (name, unit)
+        with self._lock:
+            known = self._of(level).counters
+            if key in known:
+                return key
+            new_name = name not in self._counter_names
+            if (new_name and len(self._counter_names) >= COUNTER_NAMES_LIMIT) or (
+                self._counter_series >= COUNTER_SERIES_LIMIT
+            ):
+                self._tally.drop("counter_names")
+                key = (OVERFLOW, "")
+            else:
+                self._counter_names.add(name)
+                self._counter_series += 1
+            known.setdefault(key, 0)
+            return key
+
+    def forget(self) -> None:
+        """Drop the live levels: after a fork they are the parent's."""
+        self._lock = threading.RLock()
+        self._live = {}
+        self._totals = {}
+        self._finished.clear()
+
+    def _of(self, level: LevelState) -> Totals:
+        # The caller has the lock.
+        own = (level.operation, None if level.is_operation else level.name)
+        labels = self._labels.get(own)
+        if labels is None:
+            if len(self._labels) < self._label_sets_limit:
+                labels = self._labels[own] = own
+            else:
+                self._tally.drop("label_sets")
+                labels = (OVERFLOW, OVERFLOW)
+        totals = self._totals.get(labels)
+        if totals is None:
+            totals = self._totals[labels] = Totals()
+        return totals
