@@ -1,0 +1,149 @@
+"""Settings: one frozen object, made from defaults, ``OTEL_PROGRESS_*`` variables and arguments, in that order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from math import inf
+from typing import Any, Final
+
+from otel_progress import _bounds
+from otel_progress.errors import ConfigError
+from otel_progress.eta import DEFAULT_METHOD, METHODS
+
+PREFIX: Final = "OTEL_PROGRESS_"
+PROMETHEUS_PORT: Final = 9464
+"""Default port of an OpenTelemetry Prometheus endpoint (specification, environment variables)."""
+
+_WORDS: Final = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
+
+
+def _boolean(value: object) -> bool:
+    return value if isinstance(value, bool) else _WORDS[str(value).strip().lower()]
+
+
+def _choice(*allowed: str) -> Callable[[object], str]:
+    def parse(value: object) -> str:
+        if isinstance(value, bool):
+            value = "on" if value else "off"
+        word = str(value).strip().lower()
+        if word not in allowed:
+            raise ValueError(word)
+        return word
+
+    return parse
+
+
+def _within(low: float, high: float, kind: type[float]) -> Callable[[object], Any]:
+    def parse(value: object) -> Any:  # noqa: ANN401  # int or float, as the kind says
+        number = kind(value)  # type: ignore[arg-type]  # a wrong type raises, which is the point
+        if isinstance(value, bool) or not low <= number <= high:
+            raise ValueError(value)
+        return number
+
+    return parse
+
+
+def _port(value: object) -> int | None:
+    if value is None or (isinstance(value, str) and value.strip().lower() == "off") or value is False:
+        return None
+    if value is True or (isinstance(value, str) and value.strip().lower() == "on"):
+        return PROMETHEUS_PORT
+    port = int(str(value))
+    if not 0 <= port <= 65_535:  # noqa: PLR2004  # the last port
+        raise ValueError(value)
+    return port
+
+
+def _service_name(value: object) -> str | None:
+    return None if value is None else _bounds.text(value, _bounds.NAME_LIMIT)
+
+
+def _host(value: object) -> str:
+    host = str(value).strip()
+    if not host:
+        raise ValueError(value)
+    return host
+
+
+def _redactor(value: object) -> Callable[[str], str]:
+    if not callable(value):
+        raise TypeError(value)
+    return value
+
+
+def _option(default: Any, parse: Callable[[object], Any], allowed: str) -> Any:  # noqa: ANN401  # as field() itself
+    return field(default=default, metadata={"parse": parse, "allowed": allowed})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """
+    Every setting. Each is an argument of `configure` and, but for ``redact``, a variable ``OTEL_PROGRESS_<NAME>``.
+
+    Attributes:
+        enabled: Off turns every call of this package into nothing.
+        service_name: Name of the program; ``OTEL_SERVICE_NAME`` and the resource count if it is not given.
+        otlp: ``auto`` sends to ``OTEL_EXPORTER_OTLP_ENDPOINT`` if that is set; ``http`` and ``grpc`` send always.
+        prometheus: Port of a Prometheus endpoint, ``on`` for 9464, 0 for any free one, ``off`` for none.
+        prometheus_host: Address the endpoint listens on.
+        terminal: The view on stderr; ``auto`` is a live tree on a terminal and plain lines elsewhere.
+        export_interval_seconds: Between two exports of metrics, where ``OTEL_METRIC_EXPORT_INTERVAL`` says nothing.
+        open_after_seconds: Age from which a level has lifecycle events of its own; ``off`` for never.
+        short_level_events: Lifecycle events for every level, however short.
+        eta_method: How the time left is estimated.
+        history_limit: Finished operations remembered in memory.
+        live_levels_limit: Levels alive at once that have live metrics.
+        label_sets_limit: Different (operation, level) pairs on metrics; the rest is one series named ``(other)``.
+        redact: Function that masks secrets in error messages and stacks.
+    """
+
+    enabled: bool = _option(True, _boolean, "on, off")  # noqa: FBT003  # not a call of ours
+    service_name: str | None = _option(None, _service_name, "any text")
+    otlp: str = _option("auto", _choice("auto", "off", "http", "grpc"), "auto, off, http, grpc")
+    prometheus: int | None = _option(None, _port, "off, on, or a port from 0 to 65535")
+    prometheus_host: str = _option("127.0.0.1", _host, "an address or host name")
+    terminal: str = _option("auto", _choice("auto", "off", "live", "lines"), "auto, off, live, lines")
+    export_interval_seconds: float = _option(10.0, _within(0.1, 3600.0, float), "seconds from 0.1 to 3600")
+    open_after_seconds: float = _option(
+        2.0,
+        lambda value: inf if value is None or str(value).strip().lower() == "off" else _within(0.0, inf, float)(value),
+        "seconds from 0, or off",
+    )
+    short_level_events: bool = _option(False, _boolean, "on, off")  # noqa: FBT003  # not a call of ours
+    eta_method: str = _option(DEFAULT_METHOD, _choice(*METHODS), ", ".join(sorted(METHODS)))
+    history_limit: int = _option(100, _within(0, 100_000, int), "a number from 0 to 100000")
+    live_levels_limit: int = _option(50_000, _within(1, 1_000_000, int), "a number from 1 to 1000000")
+    label_sets_limit: int = _option(300, _within(1, 400, int), "a number from 1 to 400")
+    redact: Callable[[str], str] = _option(_bounds.redact, _redactor, "a function from str to str")
+
+    @classmethod
+    def make(cls, environ: Mapping[str, str] = os.environ, **given: Any) -> Config:  # noqa: ANN401  # each is parsed
+        """
+        Return the settings from ``environ``, overridden by what is given.
+
+        Raises:
+            ConfigError: A value is wrong or a name unknown; the message says what is allowed.
+        """
+        values: dict[str, Any] = {}
+        known = {option.name: option for option in fields(cls)}
+        for name in given:
+            if name not in known:
+                msg = f"configure() has no option {name!r}; there are {', '.join(sorted(known))}"
+                raise ConfigError(msg)
+        for name, option in known.items():
+            variable = PREFIX + name.upper()
+            if name in given:
+                values[name] = _parse(name, given[name], option.metadata)
+            elif name != "redact" and environ.get(variable, "").strip():
+                values[name] = _parse(variable, environ[variable], option.metadata)
+        return cls(**values)
+
+
+def _parse(label: str, value: object, option: Mapping[str, Any]) -> Any:  # noqa: ANN401  # as the option says
+    try:
+        return option["parse"](value)
+    except (ValueError, TypeError, KeyError, OverflowError):
+        msg = f"{label} must be {option['allowed']}; got {value!r}"
+        raise ConfigError(msg) from None

@@ -1,0 +1,596 @@
+"""Level: what users hold, as context manager, decorator and handle."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast, overload
+
+from opentelemetry import trace
+
+from otel_progress import _bounds, _context, _runtime, _spans
+from otel_progress._ending import outcome_of
+from otel_progress._propagation import carrier_of, environment_parent
+from otel_progress._state import LevelState
+from otel_progress._wrap import wrap
+from otel_progress.errors import ProgressCancelled
+from otel_progress.names import STANDARD_COUNTERS, ItemOutcome, State
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from otel_progress._model import Snapshot
+    from otel_progress._track import Track
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+DEFAULT_UNIT: Final = "{item}"
+ITEM_ERRORS_NOTED: Final = 10
+"""Failed items of one level that become span events; all are counted."""
+
+_NO_CELLS: Final[dict[int, list[float]]] = {}
+"""Cells of a level that is not running: never filled, so every advance takes the slow path that says why."""
+
+_LARGEST: Final = 2**63 - 1
+_OUTCOMES: Final = {ItemOutcome.OK.value: 0, ItemOutcome.FAILED.value: 1, ItemOutcome.SKIPPED.value: 2}
+_BYTES: Final = 3
+
+
+class Level:
+    """
+    One step of a program, live from `__enter__` to `__exit__` (or the run of the function it decorates).
+
+    Made by `operation`, `level` and `track`. All methods are thread-safe, return at once, and never raise because of
+    what they were given: a call that makes no sense is ignored and counted in `health`. Without an OpenTelemetry SDK
+    they cost next to nothing.
+    """
+
+    __slots__ = ("__weakref__", "_again", "_cells", "_item_errors", "_kind", "_options", "_parent", "_place", "_state")
+
+    def __init__(
+        self, kind: Literal["operation", "level"], options: dict[str, Any], parent: LevelState | None = None
+    ) -> None:
+        self._kind: Literal["operation", "level"] = kind
+        self._options = options
+        self._parent = parent
+        self._state: LevelState | None = None
+        self._cells = _NO_CELLS
+        self._place: _context.Place | None = None
+        self._again: list[Level] | None = None
+        self._item_errors = 0
+
+    # --- start and end ------------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Level:
+        """Start the level and make it current. Entered again, it starts another level of the same kind."""
+        if self._state is not None:
+            again = self._fresh()
+            self._again = [*(self._again or ()), again]
+            return again.__enter__()
+        self._start(current=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, stack: TracebackType | None
+    ) -> None:
+        """End the level by the table of endings; the exception goes on unchanged."""
+        if self._again:
+            self._again.pop().__exit__(kind, error, stack)
+            return
+        self._finish(outcome_of(error), error)
+        if self._place is not None:
+            self._place.leave()
+
+    def _fresh(self) -> Level:
+        return type(self)(self._kind, self._options, self._parent)
+
+    def _start(self, *, current: bool) -> None:
+        runtime = _runtime.get()
+        if not runtime.enabled:
+            return
+        try:
+            self._open(runtime, current=current)
+        except Exception as error:  # noqa: BLE001  # samplers, processors and id generators are not ours
+            runtime.tally.contain("start", error)
+
+    def _open(self, runtime: _runtime.Runtime, *, current: bool) -> None:
+        if runtime.dropped:
+            runtime.reap()
+        options = self._options
+        clock = runtime.clock
+        place = _context.live_place()
+        above = self._parent
+        while above is not None and above.ending is not None:
+            above = above.parent
+        if above is None:
+            above = place.level if place is not None else _context.carried_level()
+        is_operation = self._kind == "operation"
+        parent = None if is_operation else above
+        name = _bounds.name(options["name"])
+        remote = None if above is not None or is_operation else _context.remote()
+        if above is None:
+            runtime.look()
+        if parent is not None:
+            operation = parent.operation
+        elif remote is not None:
+            operation = remote.operation
+        else:
+            operation, is_operation = name, True
+        unit = options.get("unit") or DEFAULT_UNIT
+        level = LevelState(
+            name, operation, parent, clock.monotonic(), clock.wall_ns(), unit, is_operation=is_operation
+        )
+        level.runtime = runtime
+        if len(options) > 1:
+            _describe(level, options)
+        if parent is None:
+            level.run_id = (remote and remote.run_id) or uuid.uuid4().hex
+        else:
+            parent.adopt(level)
+        previous = None
+        if runtime.tracer is not None:
+            previous = _context.base_context()
+            base = previous
+            if above is not None and above.context is not None and (place is None or above is not place.level):
+                base = above.context  # the parent was named, from another thread perhaps: its baggage and its span
+            elif above is None:
+                base = environment_parent(base)
+            span = level.span = _spans.start(runtime.tracer, level, base)
+            level.context = _context.with_level(level, trace.set_span_in_context(span, base))
+            ids = span.get_span_context()
+            level.trace_ids = (ids.trace_id, ids.span_id)
+        elif runtime.busy:
+            level.context = previous = _context.base_context()
+        self._cells = level.cells
+        self._state = level
+        level.handle = self
+        runtime.started(level)
+        if current:
+            self._place = _context.Place(level, place, previous)
+            self._place.enter()
+
+    def _finish(
+        self, outcome: State, error: BaseException | str | None = None, *, handed_out: float | None = None
+    ) -> None:
+        level = self._state
+        if level is None or level.ending is not None:
+            return
+        runtime: _runtime.Runtime = level.runtime
+        runtime.end(level, outcome, error, handed_out=handed_out)
+        self._cells = _NO_CELLS
+
+    # --- decorator ----------------------------------------------------------------------------------------------------
+
+    def __call__(self, function: F) -> F:
+        """Return ``function`` wrapped: each call, or run of the generator it makes, is a level of its own."""
+        if self._options["name"] is None:
+            self._options = {**self._options, "name": getattr(function, "__name__", type(function).__name__)}
+        return cast("F", wrap(self._fresh, function))
+
+    def start_body(self) -> AbstractContextManager[object]:
+        """Start the level of a decorated generator; return what makes it current while the body runs. Internal."""
+        self._start(current=False)
+        return _context.NOTHING if self._state is None else _context.Body(self._state)
+
+    def finish_body(self, outcome: State, error: BaseException | None = None) -> None:
+        """End the level of a decorated generator. Internal."""
+        self._finish(outcome, error)
+
+    # --- counting -----------------------------------------------------------------------------------------------------
+
+    def advance(self, n: float | None = None, *, bytes: float | None = None, outcome: str = "ok") -> None:  # noqa: A002
+        """
+        Count ``n`` items (1 unless only ``bytes`` is given) as ``outcome``: ``ok``, ``failed`` or ``skipped``.
+
+        Exact from any number of threads. ``n`` may be fractional; what is negative or not a number is ignored.
+        """
+        try:
+            cell = self._cells[get_ident()]
+            if bytes is None and outcome == "ok":
+                if n is None:
+                    cell[0] += 1
+                    return
+                if type(n) is int and 0 <= n <= _LARGEST:
+                    cell[0] += n
+                    return
+        except KeyError:
+            pass
+        self._advance(n, bytes, outcome)
+
+    def _advance(self, n: object, size: object, outcome: object) -> None:
+        column = _OUTCOMES.get(outcome) if isinstance(outcome, str) else None
+        items = _bounds.number(n) if n is not None else 1 if size is None else 0
+        length = _bounds.number(size) if size is not None else 0
+        if column is None or items is None or length is None:
+            self._ignore("bad_advance")
+        cell = self._cell()
+        if cell is not None and column is not None:
+            cell[column] += items or 0
+            cell[_BYTES] += length or 0
+
+    def skip(self, n: float = 1) -> None:
+        """Count ``n`` items as skipped: done, but nothing was to be done."""
+        self._advance(n, None, ItemOutcome.SKIPPED.value)
+
+    def item_failed(self, error: BaseException | str | None = None, n: float = 1) -> None:
+        """Count ``n`` items as failed; the level goes on. The first few errors are noted on the span."""
+        self._advance(n, None, ItemOutcome.FAILED.value)
+        level = self._state
+        if error is None or level is None or level.span is None or self._item_errors >= ITEM_ERRORS_NOTED:
+            return
+        self._item_errors += 1
+        runtime: _runtime.Runtime = level.runtime
+        kind, message, _ = runtime.tell(error, stack=False)
+        runtime.outbox.put(_spans.item_failed, level.span, kind or "error", message or "", runtime.clock.wall_ns())
+
+    def _cell(self) -> list[float] | None:
+        level = self._state
+        if level is None or level.ending is not None:
+            self._ignore("before_start" if level is None else "after_end")
+            return None
+        return level.cells.setdefault(get_ident(), [0, 0, 0, 0])
+
+    def set_done(self, done: float) -> None:
+        """Set the number of items done so far; going back is shown, but `progress.items` never goes back."""
+        number = _bounds.number(done)
+        level = self._state
+        cell = self._cell()
+        if number is None:
+            self._ignore("bad_done")
+        elif cell is not None and level is not None:
+            with level.lock:
+                cell[0] += level.rewind(number)
+
+    def set_total(self, total: float | None) -> None:
+        """Set how many items there are in all, as often as it changes; ``None`` for unknown."""
+        number = None if total is None else _bounds.number(total)
+        if total is not None and number is None:
+            self._ignore("bad_total")
+        elif (level := self._live()) is not None:
+            level.total = number
+
+    def plan(self, name: str, *, weight: float = 1.0, total: float | None = None) -> None:
+        """Announce a child: it is shown as pending, counts ``weight`` in our progress, and will have ``total`` items."""
+        share, limit = _bounds.number(weight), None if total is None else _bounds.number(total)
+        if share is None or (total is not None and limit is None):
+            self._ignore("bad_plan")
+        elif (level := self._live()) is not None:
+            level.plan(_bounds.name(name), share, limit)
+
+    def count(self, name: str, n: float = 1, *, unit: str | None = None) -> None:
+        """Add ``n`` to a named counter, such as ``tokens``; see `names.STANDARD_COUNTERS` for names with a meaning."""
+        number = _bounds.number(n)
+        level = self._live()
+        if number is None:
+            self._ignore("bad_count")
+        elif level is not None:
+            label = _bounds.name(name)
+            key = (label, _bounds.name(unit) if unit else STANDARD_COUNTERS.get(label, ""))
+            runtime: _runtime.Runtime = level.runtime
+            if level.counters is None or key not in level.counters:
+                key = runtime.registry.counter_key(*key, level)
+            with level.lock:
+                if level.counters is None:
+                    level.counters = {}
+                level.counters[key] = level.counters.get(key, 0) + number
+
+    def set_quality(self, quality: float) -> None:
+        """Set how good the results are, 0 to 1."""
+        number = _bounds.number(quality)
+        if number is None or number > 1:
+            self._ignore("bad_quality")
+        elif (level := self._live()) is not None:
+            level.quality = number
+
+    def update(
+        self, *, message: str | None = None, metadata: Mapping[str, object] | None = None, title: str | None = None
+    ) -> None:
+        """
+        Say what is going on: ``message`` and ``title`` replace the last ones, ``metadata`` is added to.
+
+        They are shortened to `TEXT_LIMIT` characters and 32 entries, and reach spans, events and the terminal only.
+        """
+        level = self._live()
+        if level is None:
+            return
+        if message is not None:
+            level.message = _bounds.text(message)
+        if title is not None:
+            level.title = _bounds.text(title)
+        if metadata is not None:
+            plain = _bounds.metadata(metadata)
+            if plain is None:
+                self._ignore("bad_metadata")
+            else:
+                merged = {**(level.metadata or {}), **plain}
+                level.metadata = dict(list(merged.items())[-_bounds.METADATA_ENTRIES :])
+
+    # --- states -------------------------------------------------------------------------------------------------------
+
+    def pause(self, reason: str | None = None) -> None:
+        """Stop the clock of the estimate until `resume`."""
+        self._move(State.PAUSED, reason)
+
+    def resume(self) -> None:
+        """Go on after `pause` or `retrying`; an advance after `retrying` does it as well."""
+        self._move(State.RUNNING, None)
+
+    def retrying(self, reason: str | None = None) -> None:
+        """Say that the work in hand is being tried again."""
+        self._move(State.RETRYING, reason)
+
+    def _move(self, state: State, reason: object) -> None:
+        level = self._live()
+        if level is None:
+            return
+        runtime: _runtime.Runtime = level.runtime
+        told = None if reason is None else runtime.tell(_bounds.text(reason), stack=False)[1]
+        with level.lock:
+            previous = level.state
+            moved = level.move(state, runtime.clock.monotonic())
+            if moved:
+                level.reason = told
+        if moved:
+            runtime.changed(level, previous, told)
+        else:
+            self._ignore("bad_transition")
+
+    def fail(self, error: BaseException | str | None = None) -> None:
+        """End the level as failed, now; leaving its block later changes nothing."""
+        if self._live() is not None:
+            self._finish(State.FAILED, error)
+
+    def cancel(self, reason: str | None = None) -> None:
+        """Ask the level and all below it to stop: sets `cancel_requested`; the code inside decides."""
+        level = self._live()
+        if level is not None:
+            level.cancel_reason = None if reason is None else _bounds.text(reason)
+            level.cancel_requested = True
+
+    @property
+    def cancel_requested(self) -> bool:
+        """Whether this level or one above it was asked to stop."""
+        return self._state is not None and any(level.cancel_requested for level in self._state.lineage())
+
+    def check_cancelled(self) -> None:
+        """
+        Raise if this level or one above it was asked to stop.
+
+        Raises:
+            ProgressCancelled: It was; the level it leaves ends as ``cancelled``.
+        """
+        for level in self._state.lineage() if self._state is not None else ():
+            if level.cancel_requested:
+                raise ProgressCancelled(level.cancel_reason or f"{level.name} was asked to stop")
+
+    # --- children and reading -----------------------------------------------------------------------------------------
+
+    def level(
+        self,
+        name: str | None = None,
+        *,
+        id: str | None = None,  # noqa: A002  # the API's word
+        title: str | None = None,
+        total: float | None = None,
+        unit: str | None = None,
+        weight: float | None = None,
+        metadata: Mapping[str, object] | None = None,
+    ) -> Level:
+        """Return a level below this one, from whatever thread it is started; see the function `level`."""
+        options = _given(name=name, id=id, title=title, total=total, unit=unit, weight=weight, metadata=metadata)
+        return Level("level", options, self._state)
+
+    def track(
+        self,
+        iterable: Iterable[T],
+        name: str | None = None,
+        *,
+        total: float | None = None,
+        id: str | None = None,  # noqa: A002  # the API's word
+        title: str | None = None,
+        unit: str | None = None,
+    ) -> Track[T]:
+        """Return ``iterable`` tracked below this level; see the function `track`."""
+        from otel_progress._track import Track  # noqa: PLC0415  # it is made of levels
+
+        return Track(
+            "level", _given(name=name or "items", id=id, title=title, total=total, unit=unit), self._state, iterable
+        )
+
+    def snapshot(self) -> Snapshot:
+        """Return how the level and its children stand now."""
+        level = self._state
+        if level is None:
+            runtime = _runtime.get()
+            name = _bounds.name(self._options["name"] or "unnamed")
+            now, now_ns = runtime.clock.monotonic(), runtime.clock.wall_ns()
+            level = LevelState(name, name, None, now, now_ns, DEFAULT_UNIT, is_operation=self._kind == "operation")
+            _describe(level, self._options)
+            level.state = State.PENDING
+            return level.snapshot(now, now_ns)
+        runtime = level.runtime
+        runtime.freshen(level)
+        return level.snapshot(runtime.clock.monotonic(), runtime.clock.wall_ns())
+
+    def carrier(self) -> dict[str, str]:
+        """
+        Return a plain dict that makes levels of another process children of this one, through `continue_from`.
+
+        W3C ``traceparent``, ``tracestate`` and ``baggage``, plus the operation and its run id; safe as headers or JSON.
+        """
+        return {} if self._state is None else carrier_of(self._state)
+
+    @property
+    def name(self) -> str:
+        """The level's name, as on spans and metrics."""
+        return self._state.name if self._state is not None else _bounds.name(self._options["name"] or "unnamed")
+
+    @property
+    def id(self) -> str | None:
+        """Which instance it is."""
+        given = self._options.get("id")
+        return self._state.id if self._state is not None else None if given is None else _bounds.text(given)
+
+    @property
+    def operation(self) -> str:
+        """Name of the operation it belongs to; its own name while it has not started."""
+        return self.name if self._state is None else self._state.operation
+
+    @property
+    def state(self) -> State:
+        """Where it stands."""
+        return State.PENDING if self._state is None else self._state.state
+
+    def _live(self) -> LevelState | None:
+        level = self._state
+        if level is None or level.ending is not None:
+            self._ignore("before_start" if level is None else "after_end")
+            return None
+        return level
+
+    def _ignore(self, reason: str) -> None:
+        runtime: _runtime.Runtime = _runtime.get() if self._state is None else self._state.runtime
+        if runtime.enabled:
+            runtime.tally.ignore(reason)
+
+    def __repr__(self) -> str:
+        """Name and state."""
+        return f"<Level {self.name!r} {self.state.value}>"
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """Return the options that were given: most levels have a name only."""
+    return {key: value for key, value in options.items() if value is not None or key == "name"}
+
+
+def _describe(level: LevelState, options: Mapping[str, Any]) -> None:
+    """Write the options of a level that starts to its state; what makes no sense is left out and counted."""
+    for key in ("id", "title"):
+        if key in options:
+            setattr(level, key, _bounds.text(options[key]))
+    if "total" in options:
+        level.total = _bounds.number(options["total"])
+        if level.total is None:
+            level.ignore("bad_total")
+    if "weight" in options:
+        level.weight = _bounds.number(options["weight"]) or 1.0
+    if "metadata" in options:
+        level.metadata = _bounds.metadata(options["metadata"])
+        if level.metadata is None:
+            level.ignore("bad_metadata")
+    phases = options.get("phases")
+    if isinstance(phases, Mapping):
+        phases = phases.items()
+    elif phases is not None:
+        phases = ((phase, 1.0) for phase in phases)
+    for name, weight in phases or ():
+        share = _bounds.number(weight)
+        if share is None:
+            level.ignore("bad_plan")
+        else:
+            level.plan(_bounds.name(name), share, None)
+
+
+@overload
+def operation(name: F, /) -> F: ...
+
+
+@overload
+def operation(
+    name: str | None = None,
+    *,
+    id: str | None = None,
+    title: str | None = None,
+    total: float | None = None,
+    unit: str | None = None,
+    phases: Mapping[str, float] | Iterable[str] | None = None,
+    metadata: Mapping[str, object] | None = None,
+) -> Level: ...
+
+
+def operation(
+    name: str | F | None = None,
+    *,
+    id: str | None = None,  # noqa: A002  # the API's word
+    title: str | None = None,
+    total: float | None = None,
+    unit: str | None = None,
+    phases: Mapping[str, float] | Iterable[str] | None = None,
+    metadata: Mapping[str, object] | None = None,
+) -> Level | F:
+    """
+    Return an operation, the root of a progress tree: a decorator or a context manager.
+
+    Its span nests under whatever span is current. As a decorator it takes functions, coroutines, generators and async
+    generators, and each call is an operation of its own.
+
+    Args:
+        name: What kind of job it is, with low cardinality; the function's name by default.
+        id: Which instance it is; spans, events and the terminal only, as is the title.
+        title: A title for people.
+        total: Items in all, if known.
+        unit: What an item is, as a UCUM annotation such as ``{row}``.
+        phases: Levels announced ahead, with their weights, or just their names.
+        metadata: Whatever else is worth a look; shortened.
+    """
+    if callable(name):
+        return Level("operation", {"name": None})(name)
+    return Level(
+        "operation",
+        _given(name=name, id=id, title=title, total=total, unit=unit, phases=phases, metadata=metadata),
+    )
+
+
+@overload
+def level(name: F, /) -> F: ...
+
+
+@overload
+def level(
+    name: str | None = None,
+    *,
+    id: str | None = None,
+    title: str | None = None,
+    total: float | None = None,
+    unit: str | None = None,
+    weight: float | None = None,
+    metadata: Mapping[str, object] | None = None,
+) -> Level: ...
+
+
+def level(
+    name: str | F | None = None,
+    *,
+    id: str | None = None,  # noqa: A002  # the API's word
+    title: str | None = None,
+    total: float | None = None,
+    unit: str | None = None,
+    weight: float | None = None,
+    metadata: Mapping[str, object] | None = None,
+) -> Level | F:
+    """
+    Return a step below the current level: a decorator or a context manager, as `operation`.
+
+    Outside any operation it is its own. ``weight`` is its share of the parent where the parent announced none.
+    """
+    if callable(name):
+        return Level("level", {"name": None})(name)
+    return Level(
+        "level", _given(name=name, id=id, title=title, total=total, unit=unit, weight=weight, metadata=metadata)
+    )
+
+
+def current() -> Level | None:
+    """Return the innermost live level of this context; ``None`` outside any."""
+    state = _context.current_level()
+    return None if state is None else state.handle
+
+
+def advance(n: float | None = None, *, bytes: float | None = None, outcome: str = "ok") -> None:  # noqa: A002
+    """Advance the innermost live level of this context as `Level.advance` does; nothing happens outside any."""
+    state = _context.current_level()
+    if state is not None:
+        state.handle.advance(n, bytes=bytes, outcome=outcome)

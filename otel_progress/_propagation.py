@@ -1,0 +1,94 @@
+"""Crossing a process: a carrier is a plain dict of strings, in W3C formats; `continue_from` takes it up again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote, unquote
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from otel_progress import _bounds, _context
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+
+    from otel_progress._state import LevelState
+
+OPERATION_KEY: Final = "progress-operation"
+LEVEL_KEY: Final = "progress-level"
+RUN_KEY: Final = "progress-run"
+_KEYS: Final = ("traceparent", "tracestate", "baggage", OPERATION_KEY, LEVEL_KEY, RUN_KEY)
+
+_trace_context: Final = TraceContextTextMapPropagator()
+_baggage: Final = W3CBaggagePropagator()
+
+
+def carrier_of(level: LevelState) -> dict[str, str]:
+    """Return the carrier of a level."""
+    carrier: dict[str, str] = {}
+    if level.context is not None:
+        _trace_context.inject(carrier, level.context)
+        _baggage.inject(carrier, level.context)
+    carrier[OPERATION_KEY] = quote(level.operation)
+    carrier[LEVEL_KEY] = quote(level.name)
+    carrier[RUN_KEY] = level.root.run_id
+    return carrier
+
+
+@contextmanager
+def continue_from(carrier: Mapping[str, str] | None = None) -> Iterator[None]:
+    """
+    Make levels started inside children of the level that `Level.carrier` was called on, in whatever process.
+
+    Without a carrier the environment is read: ``TRACEPARENT``, ``TRACESTATE``, ``BAGGAGE``, ``PROGRESS_OPERATION``...
+    What is malformed or missing is left out; with nothing usable the levels inside are their own operations.
+    """
+    previous_remote, previous = _context.remote(), otel_context.get_current()
+    attached = previous
+    fields = _from_environment() if carrier is None else _fields(carrier)
+    extracted = _extract(fields, previous)
+    if extracted is not previous:
+        otel_context.attach(extracted)
+        attached = extracted
+    operation = fields.get(OPERATION_KEY)
+    if operation:
+        _context.set_remote(_context.Remote(_bounds.name(unquote(operation)), fields.get(RUN_KEY)))
+    try:
+        yield
+    finally:
+        _context.set_remote(previous_remote)
+        # By identity, as everywhere: a detach from another context would log an error.
+        if attached is not previous and otel_context.get_current() is attached:
+            otel_context.attach(previous)
+
+
+def environment_parent(context: Context) -> Context:
+    """Return ``context`` with the span named by ``TRACEPARENT``, if it has none of its own."""
+    if "TRACEPARENT" not in os.environ or trace.get_current_span(context).get_span_context().is_valid:
+        return context
+    return _extract(_from_environment(), context)
+
+
+def _extract(fields: Mapping[str, str], context: Context) -> Context:
+    extracted = _trace_context.extract(fields, context) if "traceparent" in fields else context
+    return _baggage.extract(fields, extracted) if "baggage" in fields else extracted
+
+
+def _from_environment() -> dict[str, str]:
+    return _fields({key: os.environ[name] for key in _KEYS if (name := key.upper().replace("-", "_")) in os.environ})
+
+
+def _fields(carrier: object) -> dict[str, str]:
+    if not isinstance(carrier, Mapping):
+        return {}
+    return {
+        key.lower(): _bounds.text(value, 8_192)
+        for key, value in list(carrier.items())
+        if isinstance(key, str) and isinstance(value, str) and key.lower() in _KEYS
+    }

@@ -1,0 +1,400 @@
+"""Config, clock, registry, instruments and both threads in one replaceable object."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry import metrics, trace
+
+from otel_progress import _spans, names
+from otel_progress._clock import SYSTEM_CLOCK
+from otel_progress._config import Config
+from otel_progress._contain import Tally
+from otel_progress._ending import NOTHING_TOLD, Told, owner, tell
+from otel_progress._events import Events
+from otel_progress._instruments import Instruments
+from otel_progress._model import Change, ChangeKind, Health
+from otel_progress._outbox import Outbox
+from otel_progress._registry import Registry
+from otel_progress._state import Ending, LevelState
+from otel_progress._ticker import TICK_SECONDS, Ticker
+from otel_progress.errors import ConfigError
+from otel_progress.names import State
+
+if TYPE_CHECKING:
+    from otel_progress._model import Clock
+
+TICK_BUDGET_SECONDS: Final = 0.02
+"""Time one tick may take; levels that do not fit are looked at in the next."""
+
+ABANDONED_GRACE_SECONDS: Final = 0.25
+"""How long an abandoned end waits for the exception that may have caused it."""
+
+EXIT_FLUSH_SECONDS: Final = 5.0
+"""How long the interpreter's exit may wait for the outbox."""
+
+FRESH_SECONDS: Final = 0.5
+"""Age up to which a sample serves a reader; only then is the level looked at outside the ticker."""
+
+Callback = Callable[[Change], object]
+
+
+class Runtime:
+    """
+    Everything that levels share. Thread-safe; replaced as a whole by `configure` and by tests.
+
+    Providers given here are used; otherwise the global ones, looked up at each operation, so a provider set later
+    counts from the next operation on. Without any the levels exist, and nothing is recorded and no thread started.
+    """
+
+    def __init__(
+        self,
+        config: Config | None = None,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        tracer_provider: trace.TracerProvider | None = None,
+        meter_provider: metrics.MeterProvider | None = None,
+        logger_provider: Any | None = None,  # noqa: ANN401  # the type is not public
+        ticker: bool = True,
+    ) -> None:
+        self.tally = Tally()
+        self.config = config or self._environment()
+        self.enabled = self.config.enabled
+        self.clock = clock
+        self.registry = Registry(
+            self.tally,
+            history_limit=self.config.history_limit,
+            live_limit=self.config.live_levels_limit,
+            label_sets_limit=self.config.label_sets_limit,
+        )
+        self.outbox = Outbox(self.tally)
+        self.ticker = Ticker(self.tick, self.tally) if ticker else None
+        self.events = Events(logger_provider)
+        self.dropped: deque[LevelState] = deque()
+        """Levels whose iterator vanished. A destructor may run anywhere, so it only appends here; `reap` does the rest."""
+        self.tracer: trace.Tracer | None = tracer_provider and tracer_provider.get_tracer(names.SCOPE)
+        self._own_providers = tracer_provider is not None or meter_provider is not None
+        self._recording = self._own_providers
+        self._meter_provider = meter_provider
+        self._instruments: Instruments | None = None
+        self._instruments_lock = threading.Lock()  # covers the creation of the instruments
+        self._callbacks: tuple[Callback, ...] = ()
+        self._callbacks_lock = threading.RLock()  # covers changes of the tuple; readers take it as it is
+        self._cursor = 0
+        self._tick_at: float | None = None
+        self._heartbeat_ns: int | None = None
+        self._exit_hooked = False
+
+    def _environment(self) -> Config:
+        # Nobody is configuring here: a wrong variable is logged, and the defaults hold.
+        try:
+            return Config.make()
+        except ConfigError as error:
+            self.tally.log_once("config", "otel_progress: %s; using the defaults", error)
+            return Config.make({})
+
+    # --- what levels call -------------------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Look for global providers; called at the start of each operation."""
+        if not self._own_providers:
+            if self.tracer is None:
+                provider = trace.get_tracer_provider()
+                if not isinstance(provider, trace.ProxyTracerProvider):
+                    self.tracer = provider.get_tracer(names.SCOPE)
+                    self._recording = True
+                    self._exit_hooked = False  # after the provider's own hook, to run before it
+            if not self._recording and not type(metrics.get_meter_provider()).__name__.startswith(("_Proxy", "NoOp")):
+                self._recording = True
+        if not self._recording:
+            return
+        if self._instruments is None:
+            self._make_instruments()
+        if not self._exit_hooked:
+            self._exit_hooked = True
+            atexit.unregister(self._at_exit)
+            atexit.register(self._at_exit)
+
+    def _make_instruments(self) -> None:
+        with self._instruments_lock:
+            if self._instruments is None:
+                provider = self._meter_provider
+                meter = provider.get_meter(names.SCOPE) if provider else metrics.get_meter(names.SCOPE)
+                self._instruments = Instruments(meter, self.registry, self.tally, self.clock, self.reap)
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything records or listens: without it there is no work for the threads."""
+        return self._recording or bool(self._callbacks)
+
+    def started(self, level: LevelState) -> None:
+        """Take in a level that has started; its span has been started by the caller."""
+        self.registry.add(level)
+        if not self.busy:
+            return
+        if self.ticker is not None:
+            self.ticker.wake()
+        if level.is_operation or self.config.short_level_events:
+            self._announce(level)
+        if self._callbacks:
+            self._notify("started", level)
+
+    def changed(self, level: LevelState, previous: State, reason: str | None) -> None:
+        """Take in a change of state."""
+        self.registry.saw(level)
+        if level.announced and self.events.listening:
+            at_ns = self.clock.wall_ns()
+            self.outbox.put(self.events.state_changed, level, at_ns, (previous, level.state), reason)
+        if self._callbacks:
+            self._notify("state_changed", level)
+
+    def end(
+        self,
+        level: LevelState,
+        outcome: State,
+        error: BaseException | str | None = None,
+        *,
+        handed_out: float | None = None,
+    ) -> None:
+        """End a level, once: freeze its numbers, end the iterators it leaves behind, hand it to the outbox."""
+        try:
+            now, now_ns = self.clock.monotonic(), self.clock.wall_ns()
+            told = NOTHING_TOLD if error is None else self.tell(error, stack=outcome is State.FAILED)
+            if self.dropped:
+                self.reap()
+            if level.iterators:
+                self._end_iterators(level, outcome, error)
+            if level.end(Ending(outcome, now, now_ns, *told), handed_out=handed_out):
+                self._ended(level)
+        except Exception as failure:  # noqa: BLE001  # a program must not fail because its progress cannot be told
+            self.tally.contain("end", failure)
+
+    def tell(self, error: BaseException | str, *, stack: bool) -> Told:
+        """Return what telemetry may say about an error."""
+        return tell(error, self.config.redact, self.tally, stack=stack)
+
+    def _end_iterators(self, level: LevelState, outcome: State, error: BaseException | str | None) -> None:
+        """End the iterators that outlived their loop (kept by a traceback or a variable), if they are this caller's."""
+        here = owner()
+        for child, owned_by in list((level.iterators or {}).values()):
+            if owned_by == here:
+                self.end(child, State.FAILED if outcome is State.FAILED else State.ABANDONED, error)
+
+    def _ended(self, level: LevelState) -> None:
+        level.handle = None
+        self.registry.remove(level)
+        if not self.busy:
+            return
+        if level.ending is not None and level.ending.outcome is State.ABANDONED:
+            taken = self.outbox.put_later(ABANDONED_GRACE_SECONDS, self._export, level)
+        else:
+            taken = self.outbox.put(self._export, level)
+        if not taken:
+            self._record_duration(level)  # a full queue costs the span, never a number
+        if self._callbacks:
+            self._notify("ended", level)
+
+    def _export(self, level: LevelState) -> None:
+        level.export()
+        self._record_duration(level)
+        if level.span is not None:
+            with self.tally.containing("span"):
+                _spans.finish(level.span, level)
+        if level.announced and self.events.listening:
+            with self.tally.containing("event"):
+                self.events.ended(level)
+        level.span = level.context = None  # what is remembered of it must not keep the span
+
+    def _record_duration(self, level: LevelState) -> None:
+        if self._instruments is not None:
+            with self.tally.containing("duration"):
+                self._instruments.record_duration(level)
+
+    def _announce(self, level: LevelState) -> None:
+        level.announced = True
+        if self.events.listening:
+            self.outbox.put(self.events.started, level, self.clock.wall_ns(), level.estimate)
+
+    def reap(self) -> None:
+        """End the levels whose iterators have vanished."""
+        while self.dropped:
+            try:
+                level = self.dropped.popleft()
+            except IndexError:
+                return
+            self.end(level, State.ABANDONED)
+
+    # --- the ticker ---------------------------------------------------------------------------------------------------
+
+    def tick(self) -> bool:
+        """
+        Look at the live levels: sample, estimate, beat. Return whether there are any.
+
+        Levels are taken in turn until the budget is spent; the next tick goes on where this one stopped.
+        """
+        self._heartbeat_ns = self.clock.wall_ns()
+        if self._instruments is not None:
+            self._instruments.heartbeat_ns = self._heartbeat_ns
+        self.reap()
+        levels = self.registry.live()
+        # Time as the process has it: a budget counts what the thread really takes from the program.
+        until = time.perf_counter() + TICK_BUDGET_SECONDS
+        for looked_at in range(len(levels)):
+            level = levels[(self._cursor + looked_at) % len(levels)]
+            self._look_at(level, self.clock.monotonic())
+            if time.perf_counter() > until and self.ticker is not None:
+                self._cursor = (self._cursor + looked_at + 1) % len(levels)
+                break
+        return bool(levels)
+
+    def _look_at(self, level: LevelState, now: float) -> None:
+        state = level.state
+        try:
+            level.sample(now, self.config.eta_method)
+        except Exception as error:  # noqa: BLE001  # one level's odd numbers must not stop the others
+            self.tally.contain("sample", error)
+        if not self.busy:
+            return
+        if state is State.RETRYING and level.state is State.RUNNING:
+            self.changed(level, state, None)
+        if not level.announced and now - level.started >= self.config.open_after_seconds:
+            self._announce(level)
+        if self._callbacks and level.reported != (reported := (level.last_done, level.message)):
+            level.reported = reported
+            self._notify("advanced", level)
+
+    def freshen(self, level: LevelState) -> None:
+        """Sample a level and its children for a reader, where the last sample is old."""
+        now = self.clock.monotonic()
+        for child in list((level.children or {}).values())[:100]:
+            self.freshen(child)
+        if level.ending is None and (level.sampled_at is None or now - level.sampled_at >= FRESH_SECONDS):
+            self._look_at(level, now)
+
+    # --- subscribers --------------------------------------------------------------------------------------------------
+
+    def subscribe(self, callback: Callback) -> None:
+        """Add a callback; it is called by the outbox's thread."""
+        with self._callbacks_lock:
+            self._callbacks = (*self._callbacks, callback)
+        if self.ticker is not None and len(self.registry):
+            self.ticker.wake()
+
+    def unsubscribe(self, callback: Callback) -> None:
+        """Remove a callback; one that is not there is no error."""
+        with self._callbacks_lock:
+            self._callbacks = tuple(other for other in self._callbacks if other is not callback)
+
+    def _notify(self, kind: ChangeKind, level: LevelState) -> None:
+        change = Change(kind, level.snapshot(self.clock.monotonic(), self.clock.wall_ns(), children=False))
+        self.outbox.put(self._call_back, change)
+
+    def _call_back(self, change: Change) -> None:
+        for callback in self._callbacks:
+            try:
+                callback(change)
+            except Exception as error:  # noqa: BLE001  # dropped: one that failed once fails at every change
+                self.unsubscribe(callback)
+                self.tally.contain("callback", error)
+
+    # --- endings ------------------------------------------------------------------------------------------------------
+
+    def flush(self, timeout_seconds: float) -> bool:
+        """Have everything that has ended handed to OpenTelemetry; ``False`` on timeout."""
+        self.reap()
+        return self.outbox.flush(timeout_seconds)
+
+    def shutdown(self, timeout_seconds: float = EXIT_FLUSH_SECONDS) -> bool:
+        """End what is live as interrupted, flush, and stop both threads."""
+        self.reap()
+        self.interrupt()
+        flushed = self.outbox.flush(timeout_seconds)
+        if self.ticker is not None:
+            self.ticker.stop()
+        self.outbox.stop()
+        atexit.unregister(self._at_exit)
+        return flushed
+
+    def interrupt(self) -> None:
+        """End every live level as interrupted, children first."""
+        for level in reversed(self.registry.live()):
+            self.end(level, State.INTERRUPTED)
+
+    def thread_failed(self, error: BaseException) -> None:
+        """Take in that an exception has left a thread: what it abandoned on its way has failed."""
+        self.reap()
+        ending = Ending(State.FAILED, 0.0, 0, type(error).__qualname__)
+        for level in self.registry.finished()[:10]:
+            level.fail_after_all(ending)
+
+    def _at_exit(self) -> None:
+        with self.tally.containing("exit"):
+            error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+            if error is not None:
+                self.thread_failed(error)
+            self.interrupt()
+            self.flush(EXIT_FLUSH_SECONDS)
+
+    def health(self) -> Health:
+        """Return how this package is doing."""
+        dropped, ignored, contained = self.tally.as_mappings()
+        return Health(
+            enabled=self.enabled,
+            live_levels=len(self.registry),
+            finished_operations=len(self.registry.finished()),
+            heartbeat_at=None if self._heartbeat_ns is None else self._heartbeat_ns / 1e9,
+            outbox_length=len(self.outbox),
+            outbox_busy_seconds=self.outbox.busy_seconds,
+            dropped=dropped,
+            ignored=ignored,
+            contained=contained,
+        )
+
+    def after_fork(self) -> None:
+        """In the child: the live levels are the parent's, and the threads are gone."""
+        self.registry.forget()
+        self.outbox = Outbox(self.tally)
+        self.ticker = self.ticker and Ticker(self.tick, self.tally)
+        self.dropped.clear()
+        self._instruments_lock = threading.Lock()
+        self._callbacks_lock = threading.RLock()
+
+
+_runtime: Runtime | None = None
+_runtime_lock = threading.Lock()  # covers the creation of the default runtime
+
+
+def get() -> Runtime:
+    """Return the runtime in use, making the default one at the first call."""
+    global _runtime  # noqa: PLW0603  # the one replaceable instance
+    if _runtime is None:
+        with _runtime_lock:
+            if _runtime is None:
+                _runtime = Runtime()
+    return _runtime
+
+
+def replace(runtime: Runtime | None) -> Runtime | None:
+    """Put another runtime in place and return the one before; levels already started stay with theirs."""
+    global _runtime  # noqa: PLW0603  # the one replaceable instance
+    previous, _runtime = _runtime, runtime
+    return previous
+
+
+def _after_fork() -> None:
+    global _runtime_lock  # noqa: PLW0603  # another thread of the parent may have held it
+    _runtime_lock = threading.Lock()
+    if _runtime is not None:
+        _runtime.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+

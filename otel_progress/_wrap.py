@@ -1,0 +1,102 @@
+"""The four decorators: function, coroutine, generator, async generator. Each run is a level of its own."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncGenerator, Callable, Generator
+from typing import TYPE_CHECKING, Any
+
+from otel_progress._ending import outcome_of
+from otel_progress.names import State
+
+if TYPE_CHECKING:
+    from otel_progress._level import Level
+
+
+def wrap(make: Callable[[], Level], function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return ``function`` with a level around each call, or around each run of the generator it returns."""
+    if inspect.isasyncgenfunction(function):
+        wrapper = _async_generator(make, function)
+    elif inspect.iscoroutinefunction(function):
+        wrapper = _coroutine(make, function)
+    elif inspect.isgeneratorfunction(function):
+        wrapper = _generator(make, function)
+    else:
+        wrapper = _function(make, function)
+    return functools.wraps(function)(wrapper)
+
+
+def _function(make: Callable[[], Level], function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # as the function
+        with make():
+            return function(*args, **kwargs)
+
+    return call
+
+
+def _coroutine(make: Callable[[], Level], function: Callable[..., Any]) -> Callable[..., Any]:
+    async def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # as the function
+        with make():
+            return await function(*args, **kwargs)
+
+    return call
+
+
+def _generator(make: Callable[[], Level], function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        level = make()
+        generator: Generator[Any, Any, Any] = function(*args, **kwargs)
+        body = level.start_body()
+        resume: Callable[[], Any] = functools.partial(next, generator)
+        try:
+            while True:
+                with body:
+                    item = resume()
+                try:
+                    sent = yield item
+                except GeneratorExit:
+                    with body:
+                        generator.close()
+                    raise
+                except BaseException as error:  # noqa: BLE001  # thrown in by the consumer, for the body to see
+                    resume = functools.partial(generator.throw, error)
+                else:
+                    resume = functools.partial(generator.send, sent)
+        except StopIteration as stop:
+            level.finish_body(State.COMPLETED)
+            return stop.value
+        except BaseException as error:
+            level.finish_body(outcome_of(error), error)
+            raise
+
+    return call
+
+
+def _async_generator(make: Callable[[], Level], function: Callable[..., Any]) -> Callable[..., Any]:
+    async def call(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        level = make()
+        generator: AsyncGenerator[Any, Any] = function(*args, **kwargs)
+        body = level.start_body()
+        resume: Callable[[], Any] = functools.partial(anext, generator)
+        try:
+            while True:
+                with body:
+                    item = await resume()
+                try:
+                    sent = yield item
+                except GeneratorExit:
+                    with body:
+                        await generator.aclose()
+                    raise
+                except BaseException as error:  # noqa: BLE001  # thrown in by the consumer, for the body to see
+                    resume = functools.partial(generator.athrow, error)
+                else:
+                    resume = functools.partial(generator.asend, sent)
+        except StopAsyncIteration:
+            level.finish_body(State.COMPLETED)
+        except BaseException as error:
+            level.finish_body(outcome_of(error), error)
+            raise
+
+    return call
