@@ -1,0 +1,342 @@
+"""
+`configure`: sets OpenTelemetry up for an application that has not done so.
+
+One of the few files that import ``opentelemetry.sdk``, and only when something that needs it is asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry import metrics, trace
+
+from otel_progress import _read, _runtime
+from otel_progress._config import Config
+from otel_progress._contain import Tally
+from otel_progress.errors import ConfigError
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.metrics.export import MetricReader
+    from opentelemetry.sdk.resources import Resource
+
+    from otel_progress.terminal import TerminalView
+
+SHUTDOWN_SECONDS: Final = 10.0
+
+_ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
+_SIGNALS: Final = ("TRACES", "METRICS", "LOGS")
+
+_lock = threading.Lock()  # covers the handle in use
+_handle: Handle | None = None
+
+
+class Handle:
+    """
+    What `configure` set up. Usable as a context manager; `shutdown` undoes it, and exit does so on its own.
+
+    Attributes:
+        config: The settings that hold.
+        prometheus_url: Where the Prometheus endpoint answers, ``None`` without one.
+        otlp_endpoint: Where telemetry is sent, ``None`` if it is not.
+    """
+
+    def __init__(self, config: Config, runtime: _runtime.Runtime) -> None:
+        self.config = config
+        self.prometheus_url: str | None = None
+        self.otlp_endpoint: str | None = None
+        self._runtime = runtime
+        self._previous: _runtime.Runtime | None = None
+        self._providers: list[Any] = []
+        self._undo: list[Callable[[], object]] = []
+        self._view: TerminalView | None = None
+        self._shut = False
+
+    def flush(self, timeout_seconds: float = SHUTDOWN_SECONDS) -> bool:
+        """Export everything that has ended; ``False`` if that takes longer. Nothing of it raises."""
+        flushed = self._runtime.flush(timeout_seconds)
+        for provider in self._providers:
+            with self._runtime.tally.containing("flush"):
+                flushed = provider.force_flush(int(timeout_seconds * 1000)) and flushed
+        return flushed
+
+    def shutdown(self, timeout_seconds: float = SHUTDOWN_SECONDS) -> bool:
+        """
+        End what is live as interrupted, export, and stop all that `configure` started; ``False`` if it took too long.
+
+        Twice is harmless. Providers that were there before are left running. Levels started later are not recorded.
+        """
+        global _handle  # noqa: PLW0603  # one application, one configuration
+        with _lock:
+            if self._shut:
+                return True
+            self._shut = True
+            if _handle is self:
+                _handle = None
+        tally = self._runtime.tally
+        flushed = self._runtime.shutdown(timeout_seconds)
+        if self._view is not None:
+            with tally.containing("terminal"):
+                self._view.stop()
+        for undo in (*(provider.shutdown for provider in self._providers), *reversed(self._undo)):
+            with tally.containing("shutdown"):
+                undo()
+        if _runtime.get() is self._runtime:
+            _runtime.replace(self._previous)
+        return flushed
+
+    def __enter__(self) -> Handle:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Shut down."""
+        self.shutdown()
+
+
+def configure(
+    *,
+    enabled: bool | None = None,
+    service_name: str | None = None,
+    resource_attributes: Mapping[str, str] | None = None,
+    otlp: str | None = None,
+    prometheus: int | str | bool | None = None,
+    prometheus_host: str | None = None,
+    terminal: str | bool | None = None,
+    export_interval_seconds: float | None = None,
+    open_after_seconds: float | str | None = None,
+    short_level_events: bool | None = None,
+    eta_method: str | None = None,
+    history_limit: int | None = None,
+    live_levels_limit: int | None = None,
+    label_sets_limit: int | None = None,
+    redact: Callable[[str], str] | None = None,
+) -> Handle:
+    """
+    Set an application up, where nobody has: SDK, OTLP, Prometheus endpoint, terminal view.
+
+    Call it once, in the program's entry point, not in a library. What is not given comes from ``OTEL_PROGRESS_<NAME>``,
+    then from the defaults of `Config`; standard ``OTEL_*`` variables hold throughout. Providers that are already set
+    are used and left as they are. OTLP is sent when ``OTEL_EXPORTER_OTLP_ENDPOINT`` is set (or ``otlp="http"``); the
+    Prometheus endpoint listens on loopback only, when asked for.
+
+    Returns:
+        A handle with ``shutdown()``; the interpreter's exit calls it as well.
+
+    Raises:
+        ConfigError: A value is wrong, an extra is not installed, a port is taken, or it was called before.
+    """
+    global _handle  # noqa: PLW0603  # one application, one configuration
+    given = {
+        name: value for name, value in locals().items() if value is not None and name not in {"resource_attributes"}
+    }
+    config = Config.make(**given)
+    with _lock:
+        if _handle is not None:
+            msg = "configure() was called before; call shutdown() on the handle it returned first"
+            raise ConfigError(msg)
+        handle = _make(config, dict(resource_attributes or {}))
+        _handle = handle
+    return handle
+
+
+def _make(config: Config, attributes: dict[str, str]) -> Handle:
+    undo: list[Callable[[], object]] = []
+    built: dict[str, Any] = {}
+    url = endpoint = None
+    if config.enabled and os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() != "true":
+        exporters = _otlp_exporters(config)
+        readers: list[MetricReader] = []
+        if "metrics" in exporters:
+            readers.append(_periodic_reader(config, exporters["metrics"]))
+        if exporters:
+            endpoint = os.environ.get(_ENDPOINT) or exporters["endpoint"]
+        if config.prometheus is not None and not _is_set(metrics.get_meter_provider()):
+            reader, url, close = _prometheus_endpoint(config, config.prometheus)
+            readers.append(reader)
+            undo.append(close)
+        built = _providers(config, attributes, exporters, readers)
+    runtime = _runtime.Runtime(config, **{f"{kind}_provider": provider for kind, provider in built.items()})
+    if config.prometheus is not None and url is None and config.enabled:
+        runtime.tally.log_once(
+            "prometheus", "otel_progress: a MeterProvider is set already; add a PrometheusMetricReader to it yourself"
+        )
+    handle = Handle(config, runtime)
+    handle.prometheus_url, handle.otlp_endpoint = url, endpoint
+    handle._providers = list(built.values())
+    handle._undo = [*undo, *_chain_excepthooks(runtime)]
+    handle._previous = _runtime.replace(runtime)
+    if config.enabled and config.terminal != "off":
+        handle._view = _terminal(config, runtime)
+    return handle
+
+
+def _is_set(provider: object) -> bool:
+    return not type(provider).__name__.lstrip("_").startswith("Proxy")
+
+
+def _need(extra: str, error: ImportError) -> ConfigError:
+    return ConfigError(f"{error.name} is not installed; run: pip install 'otel-progress[{extra}]'")
+
+
+def _otlp_exporters(config: Config) -> dict[str, Any]:
+    """Return the exporters that are wanted, by signal, and the endpoint they all have; nothing if none is."""
+    wanted = [
+        signal
+        for signal in _SIGNALS
+        if config.otlp in {"http", "grpc"}
+        or (config.otlp == "auto" and (os.environ.get(_ENDPOINT) or os.environ.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")))
+    ]
+    wanted = [signal for signal in wanted if os.environ.get(f"OTEL_{signal}_EXPORTER", "otlp") != "none"]
+    if not wanted:
+        return {}
+    protocol = config.otlp
+    if protocol == "auto":
+        protocol = "grpc" if os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "").strip() == "grpc" else "http"
+    exporters: dict[str, Any] = {}
+    try:
+        if protocol == "grpc":
+            from opentelemetry.exporter.otlp.proto.grpc import _log_exporter, metric_exporter, trace_exporter  # noqa: PLC0415, I001
+        else:
+            from opentelemetry.exporter.otlp.proto.http import _log_exporter, metric_exporter, trace_exporter  # noqa: PLC0415
+    except ImportError as error:
+        if protocol == "grpc":
+            msg = "OTLP over gRPC is not installed; run: pip install opentelemetry-exporter-otlp-proto-grpc, or use http"
+            raise ConfigError(msg) from error
+        raise _need("otlp", error) from error
+    exporters["endpoint"] = "http://localhost:4317" if protocol == "grpc" else "http://localhost:4318"
+    if "TRACES" in wanted:
+        exporters["traces"] = trace_exporter.OTLPSpanExporter()
+    if "METRICS" in wanted:
+        exporters["metrics"] = metric_exporter.OTLPMetricExporter()
+    if "LOGS" in wanted:
+        exporters["logs"] = _log_exporter.OTLPLogExporter()
+    return exporters
+
+
+def _periodic_reader(config: Config, exporter: Any) -> MetricReader:  # noqa: ANN401  # http and grpc share no base
+    from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader  # noqa: PLC0415
+
+    if "OTEL_METRIC_EXPORT_INTERVAL" in os.environ:
+        return PeriodicExportingMetricReader(exporter)
+    return PeriodicExportingMetricReader(exporter, export_interval_millis=config.export_interval_seconds * 1000)
+
+
+def _prometheus_endpoint(config: Config, port: int) -> tuple[MetricReader, str, Callable[[], object]]:
+    """Return a reader whose metrics an HTTP server of its own serves, the server's address, and what closes it."""
+    try:
+        import prometheus_client  # noqa: PLC0415
+        from opentelemetry.exporter.prometheus import PrometheusMetricReader  # noqa: PLC0415
+    except ImportError as error:
+        raise _need("prometheus", error) from error
+    try:
+        server, thread = prometheus_client.start_http_server(port, config.prometheus_host)
+    except OSError as error:
+        msg = (
+            f"prometheus: cannot listen on {config.prometheus_host}:{port} ({error.strerror}); "
+            "choose another port with prometheus= or OTEL_PROGRESS_PROMETHEUS, or 0 for any free one"
+        )
+        raise ConfigError(msg) from error
+
+    def close() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join(1.0)
+
+    host = f"[{config.prometheus_host}]" if ":" in config.prometheus_host else config.prometheus_host
+    return PrometheusMetricReader(), f"http://{host}:{server.server_port}/metrics", close
+
+
+def _providers(
+    config: Config, attributes: dict[str, str], exporters: dict[str, Any], readers: list[MetricReader]
+) -> dict[str, Any]:
+    """Build the providers that something feeds and nobody has set, and set them."""
+    built: dict[str, Any] = {}
+    if not exporters and not readers:
+        return built
+    resource = _resource(config, attributes)
+    if "traces" in exporters and not _is_set(trace.get_tracer_provider()):
+        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
+        built["tracer"] = TracerProvider(resource=resource)
+        built["tracer"].add_span_processor(BatchSpanProcessor(exporters["traces"]))
+        trace.set_tracer_provider(built["tracer"])
+    if readers and not _is_set(metrics.get_meter_provider()):
+        from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415
+
+        built["meter"] = MeterProvider(readers, resource=resource)
+        metrics.set_meter_provider(built["meter"])
+    if "logs" in exporters:
+        from opentelemetry._logs import get_logger_provider, set_logger_provider  # noqa: PLC0415
+        from opentelemetry.sdk._logs import LoggerProvider  # noqa: PLC0415
+        from opentelemetry.sdk._logs.export import BatchLogRecordProcessor  # noqa: PLC0415
+
+        if not _is_set(get_logger_provider()):
+            built["logger"] = LoggerProvider(resource=resource)
+            built["logger"].add_log_record_processor(BatchLogRecordProcessor(exporters["logs"]))
+            set_logger_provider(built["logger"])
+    return built
+
+
+def _resource(config: Config, attributes: dict[str, str]) -> Resource:
+    """Return the resource: the program's name, its host, and an instance id of its own, so that it is its own series."""
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+
+    fixed = os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
+    own: dict[str, str] = {"host.name": socket.gethostname()}
+    if "service.instance.id=" in fixed:
+        Tally().log_once(
+            "instance",
+            "otel_progress: OTEL_RESOURCE_ATTRIBUTES fixes service.instance.id; two processes with one id mix their counts",
+        )
+    else:
+        own["service.instance.id"] = str(uuid.uuid4())
+    if "OTEL_SERVICE_NAME" not in os.environ and "service.name=" not in fixed:
+        own["service.name"] = Path(sys.argv[0]).stem if sys.argv and sys.argv[0] not in {"", "-c", "-m"} else "python"
+    if config.service_name is not None:
+        own["service.name"] = config.service_name
+    return Resource.create({**own, **attributes})
+
+
+def _terminal(config: Config, runtime: _runtime.Runtime) -> TerminalView | None:
+    from otel_progress.terminal import TerminalView  # noqa: PLC0415  # loads rich
+
+    since = runtime.clock.wall_ns() / 1e9
+    with runtime.tally.containing("terminal"):
+        view = TerminalView(lambda: (*_read.active(), *_read.history(since=since)), mode=config.terminal)
+        view.start()
+        return view
+    return None
+
+
+def _chain_excepthooks(runtime: _runtime.Runtime) -> list[Callable[[], object]]:
+    """See exceptions that leave a thread: what they abandoned on their way has failed."""
+    previous_thread, previous_main = threading.excepthook, sys.excepthook
+
+    def in_thread(args: threading.ExceptHookArgs, /) -> None:
+        with runtime.tally.containing("excepthook"):
+            if args.exc_value is not None:
+                runtime.thread_failed(args.exc_value)
+        previous_thread(args)
+
+    def in_main(kind: type[BaseException], error: BaseException, stack: Any) -> None:  # noqa: ANN401  # as sys has it
+        with runtime.tally.containing("excepthook"):
+            runtime.thread_failed(error)
+        previous_main(kind, error, stack)
+
+    threading.excepthook, sys.excepthook = in_thread, in_main
+
+    def restore() -> None:
+        if threading.excepthook is in_thread:
+            threading.excepthook = previous_thread
+        if sys.excepthook is in_main:
+            sys.excepthook = previous_main
+
+    return [restore]
