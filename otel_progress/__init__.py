@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from otel_progress._level import Level, advance, current, level, operation
+from otel_progress._api import advance, current, level, operation
+from otel_progress._level import Level
 from otel_progress._model import Change, ChildView, CounterValue, Estimate, Health, Sample, Snapshot
 from otel_progress._propagation import continue_from
 from otel_progress._read import Subscription, Watch, active, find, flush, health, history, on_change, watch

@@ -12,6 +12,8 @@ NAME_LIMIT: Final = 120
 """Characters of a name; Prometheus and trace backends index names, so they stay short."""
 TEXT_LIMIT: Final = 1_000
 """Characters of an id, title, message or error message."""
+INTEGER_BITS: Final = 1_000
+"""Size of an integer that a float still holds."""
 STACK_LIMIT: Final = 16_000
 """Characters of a stack; the innermost end is kept."""
 Metadata = dict[str, str | int | float | bool]
@@ -23,9 +25,9 @@ METADATA_VALUE_LIMIT: Final = 256
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
 """Control characters, line separators, text direction overrides and lone surrogates (they cannot be encoded)."""
 
-_SECRET_NAMES: Final = r"password|passwd|pwd|secret|token|api[-_]?key|access[-_]?key|authorization|credential"
+_GIVEAWAYS: Final = r"password|passwd|pwd|secret|token|api[-_]?key|access[-_]?key|authorization|credential"
 _SECRETS: Final = (
-    re.compile(rf"(?i)([\w-]*(?:{_SECRET_NAMES})[\w-]*[\"']?\s*[=:]\s*)(?:bearer\s+)?(\"[^\"]*\"|'[^']*'|[^\s,;&)\]}}]+)"),
+    re.compile(rf"(?i)([\w-]*(?:{_GIVEAWAYS})[\w-]*[\"']?\s*[=:]\s*)(?:bearer\s+)?(\"[^\"]*\"|'[^']*'|[^\s,;&)\]}}]+)"),
     re.compile(r"(?i)(bearer\s+)([\w.~+/=-]+)"),
     re.compile(r"(://[^\s/:@]+:)([^\s/@]+)(?=@)"),
 )
@@ -61,7 +63,7 @@ def text(value: object, limit: int = TEXT_LIMIT) -> str:
 def number(value: object) -> float | None:
     """Return a finite ``value >= 0`` as an int or float, anything else as ``None``."""
     if type(value) is int:
-        return value if value >= 0 and value.bit_length() <= 1_000 else None
+        return value if value >= 0 and value.bit_length() <= INTEGER_BITS else None
     try:
         result = float(value)  # type: ignore[arg-type]  # that it may not be a number is the point
     except Exception:  # noqa: BLE001  # somebody else's __float__

@@ -16,7 +16,16 @@ PREFIX: Final = "OTEL_PROGRESS_"
 PROMETHEUS_PORT: Final = 9464
 """Default port of an OpenTelemetry Prometheus endpoint (specification, environment variables)."""
 
-_WORDS: Final = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
+_WORDS: Final = {
+    "on": True,
+    "true": True,
+    "yes": True,
+    "1": True,
+    "off": False,
+    "false": False,
+    "no": False,
+    "0": False,
+}
 
 
 def _boolean(value: object) -> bool:
@@ -99,6 +108,7 @@ class Config:
         redact: Function that masks secrets in error messages and stacks.
     """
 
+    # ruff: noqa: RUF009  # _option is a field()
     enabled: bool = _option(True, _boolean, "on, off")  # noqa: FBT003  # not a call of ours
     service_name: str | None = _option(None, _service_name, "any text")
     otlp: str = _option("auto", _choice("auto", "off", "http", "grpc"), "auto, off, http, grpc")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
 
@@ -47,7 +47,7 @@ class Tally:
             _logger.warning(message, *args, exc_info=exc_info)
 
     @contextmanager
-    def containing(self, site: str) -> Iterator[None]:
+    def containing(self, site: str) -> Generator[None]:
         """Contain every ``Exception`` raised in the block."""
         try:
             yield

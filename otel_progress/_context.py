@@ -52,7 +52,8 @@ class Place:
             return
         outer, previous = self.outer, self.previous
         while outer is not None and outer.level.ending is not None:
-            outer, previous = outer.outer, outer.previous if previous is outer.attached else previous
+            previous = outer.previous if previous is outer.attached else previous
+            outer = outer.outer
         _current.set(outer)
         if self.attached is None or previous is None:
             return
@@ -103,7 +104,7 @@ def base_context() -> Context:
     now = otel_context.get_current()
     place = _current.get()
     while place is not None and place.level.ending is not None:
-        if place.previous is None:
+        if place.previous is None or place.level.inherited:  # the span of the process we were forked from is a parent
             return now
         if now is place.attached:
             now = place.previous
@@ -121,12 +122,11 @@ class Body:
     across its ``yield``. The consumer never sees them.
     """
 
-    __slots__ = ("_context", "_place", "_with_otel")
+    __slots__ = ("_context", "_place")
 
     def __init__(self, level: LevelState) -> None:
         self._place: Place | None = Place(level, live_place(), base_context() if level.context is not None else None)
-        self._context = level.context
-        self._with_otel = level.context is not None
+        self._context: Context | None = level.context
 
     def __enter__(self) -> None:
         self._swap()
@@ -138,7 +138,7 @@ class Body:
         place = _current.get()
         _current.set(self._place)
         self._place = place
-        if self._with_otel:
+        if self._context is not None:
             context = otel_context.get_current()
             otel_context.attach(self._context)
             self._context = context
@@ -149,7 +149,10 @@ NOTHING: Final = nullcontext()
 
 
 def remote() -> Remote | None:
-    """Return the other process's level that this context continues."""
+    """Return the other process's level that this context continues, through a carrier or a fork."""
+    place = _current.get()
+    if place is not None and place.level.inherited:
+        return Remote(place.level.operation, place.level.root.run_id)
     return _remote.get()
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+from types import ModuleType
 from typing import Any, Final
 
-from opentelemetry.context import Context
 from opentelemetry.util.types import AnyValue
 
 from otel_progress import names
@@ -15,9 +15,13 @@ from otel_progress._state import LevelState
 from otel_progress.names import Event, State
 
 try:
-    from opentelemetry import _logs
+    from opentelemetry import _logs as _logs_module
 except ImportError:  # the Logs API is not public yet and may move: then events become ordinary log lines
-    _logs = None  # type: ignore[assignment]
+    _logs: ModuleType | None = None
+else:
+    _logs = _logs_module
+
+Attributes = dict[str, AnyValue]
 
 _fallback = logging.getLogger("otel_progress.events")
 
@@ -39,7 +43,7 @@ class Events:
         if _logs is None or self._logger is not None:
             return True
         provider = _logs.get_logger_provider()
-        # Without a provider there is a proxy; it turns into the real one when that is set, and costs nothing until then.
+        # Until a provider is set there is a proxy.
         if type(provider).__name__.startswith(("Proxy", "NoOp")):
             return False
         self._logger = provider.get_logger(names.SCOPE)
@@ -47,23 +51,21 @@ class Events:
 
     def started(self, level: LevelState, at_ns: int, estimate: Estimate | None) -> None:
         """Say that an operation started, or that a level has outlived ``open_after``."""
-        attributes: dict[str, AnyValue] = dict(_identity(level))
+        attributes = _identity(level)
         if estimate is not None:
             attributes[names.ETA_SECONDS] = estimate.expected
             attributes[names.ETA_LOW] = estimate.low
             attributes[names.ETA_HIGH] = estimate.high
-        self._emit(names.STARTED, level.context, at_ns, f"{level.name} started", attributes)
+        self._emit(names.STARTED, level, f"{level.name} started", attributes, at_ns=at_ns)
 
-    def state_changed(
-        self, level: LevelState, at_ns: int, states: tuple[State, State], reason: str | None
-    ) -> None:
+    def state_changed(self, level: LevelState, at_ns: int, states: tuple[State, State], reason: str | None) -> None:
         """Say that a level was paused, resumed or is retrying."""
         previous, state = states
         attributes = _identity(level) | {names.STATE: state.value, names.PREVIOUS_STATE: previous.value}
         if reason is not None:
             attributes[names.REASON] = reason
         body = f"{level.name} is {state.value}" + (f": {reason}" if reason else "")
-        self._emit(names.STATE_CHANGED, level.context, at_ns, body, attributes)
+        self._emit(names.STATE_CHANGED, level, body, attributes, at_ns=at_ns)
 
     def ended(self, level: LevelState) -> None:
         """Say how a level ended."""
@@ -71,57 +73,53 @@ class Events:
         if ending is None:
             return
         duration = max(ending.at - level.started, 0.0)
-        attributes: dict[str, AnyValue] = _identity(level) | final_attributes(level) | {names.DURATION: duration}
+        attributes = _identity(level) | final_attributes(level) | {names.DURATION: duration}
+        body = f"{level.name} {ending.outcome.value} after {duration:.1f} s"
         if ending.outcome is State.FAILED:
-            event, body = names.FAILED_EVENT, f"{level.name} failed after {duration:.1f} s"
-            if ending.error_type:
-                body += f": {ending.error_type}"
+            body += f": {ending.error_type}" if ending.error_type else ""
+            self._emit(names.FAILED_EVENT, level, body, attributes, at_ns=ending.at_ns)
         else:
-            event, body = names.COMPLETED, f"{level.name} {ending.outcome.value} after {duration:.1f} s"
-        severity = "WARN" if event is names.COMPLETED and ending.outcome is not State.COMPLETED else event.severity
-        self._emit(event, level.context, ending.at_ns, body, attributes, severity)
+            severity = names.COMPLETED.severity if ending.outcome is State.COMPLETED else "WARN"
+            self._emit(names.COMPLETED, level, body, attributes, at_ns=ending.at_ns, severity=severity)
 
     def _emit(
         self,
         event: Event,
-        context: Context | None,
-        at_ns: int,
+        level: LevelState,
         body: str,
-        attributes: dict[str, AnyValue],
+        attributes: Attributes,
+        *,
+        at_ns: int,
         severity: str | None = None,
     ) -> None:
-        text = severity or event.severity
-        number, level = _SEVERITIES[text]
+        severity = severity or event.severity
+        number, logging_level = _SEVERITIES[severity]
         if _logs is None:
-            _fallback.log(level, "%s: %s", event.name, body)
-            return
-        if not self.listening or self._logger is None:
-            return
-        self._logger.emit(
-            _logs.LogRecord(
-                timestamp=at_ns,
-                observed_timestamp=at_ns,
-                context=context,
-                severity_text=text,
-                severity_number=_logs.SeverityNumber(number),
-                body=body,
-                attributes=attributes,
-                event_name=event.name,
+            _fallback.log(logging_level, "%s: %s", event.name, body)
+        elif self.listening and self._logger is not None:
+            self._logger.emit(
+                _logs.LogRecord(
+                    timestamp=at_ns,
+                    observed_timestamp=at_ns,
+                    context=level.context,
+                    severity_text=severity,
+                    severity_number=_logs.SeverityNumber(number),
+                    body=body,
+                    attributes=attributes,
+                    event_name=event.name,
+                )
             )
-        )
 
 
-def _identity(level: LevelState) -> dict[str, AnyValue]:
-    identity: dict[str, AnyValue] = {
+def _identity(level: LevelState) -> Attributes:
+    identity: Attributes = {
         names.OPERATION: level.operation,
         names.PATH: level.path,
         names.RUN_ID: level.root.run_id,
     }
-    for key, value in (
-        (names.LEVEL, None if level.is_operation else level.name),
-        (names.LEVEL_ID, level.id),
-        (names.LEVEL_TITLE, level.title),
-    ):
-        if value is not None:
-            identity[key] = value
-    return identity
+    optional = {
+        names.LEVEL: None if level.is_operation else level.name,
+        names.LEVEL_ID: level.id,
+        names.LEVEL_TITLE: level.title,
+    }
+    return identity | {key: value for key, value in optional.items() if value is not None}

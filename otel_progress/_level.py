@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast, overload
-
-from opentelemetry import trace
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from otel_progress import _bounds, _context, _runtime, _spans
 from otel_progress._ending import outcome_of
-from otel_progress._propagation import carrier_of, environment_parent
+from otel_progress._opening import DEFAULT_UNIT, Kind, describe, open_level
+from otel_progress._propagation import carrier_of
 from otel_progress._state import LevelState
 from otel_progress._wrap import wrap
 from otel_progress.errors import ProgressCancelled
@@ -20,6 +18,7 @@ from otel_progress.names import STANDARD_COUNTERS, ItemOutcome, State
 
 if TYPE_CHECKING:
     from types import TracebackType
+    from typing import Self
 
     from otel_progress._model import Snapshot
     from otel_progress._track import Track
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
-DEFAULT_UNIT: Final = "{item}"
 ITEM_ERRORS_NOTED: Final = 10
 """Failed items of one level that become span events; all are counted."""
 
@@ -50,21 +48,19 @@ class Level:
 
     __slots__ = ("__weakref__", "_again", "_cells", "_item_errors", "_kind", "_options", "_parent", "_place", "_state")
 
-    def __init__(
-        self, kind: Literal["operation", "level"], options: dict[str, Any], parent: LevelState | None = None
-    ) -> None:
-        self._kind: Literal["operation", "level"] = kind
+    def __init__(self, kind: Kind, options: dict[str, Any], parent: LevelState | None = None) -> None:
+        self._kind: Kind = kind
         self._options = options
         self._parent = parent
         self._state: LevelState | None = None
         self._cells = _NO_CELLS
         self._place: _context.Place | None = None
-        self._again: list[Level] | None = None
+        self._again: list[Self] | None = None
         self._item_errors = 0
 
     # --- start and end ------------------------------------------------------------------------------------------------
 
-    def __enter__(self) -> Level:
+    def __enter__(self) -> Self:
         """Start the level and make it current. Entered again, it starts another level of the same kind."""
         if self._state is not None:
             again = self._fresh()
@@ -84,7 +80,7 @@ class Level:
         if self._place is not None:
             self._place.leave()
 
-    def _fresh(self) -> Level:
+    def _fresh(self) -> Self:
         return type(self)(self._kind, self._options, self._parent)
 
     def _start(self, *, current: bool) -> None:
@@ -92,65 +88,16 @@ class Level:
         if not runtime.enabled:
             return
         try:
-            self._open(runtime, current=current)
-        except Exception as error:  # noqa: BLE001  # samplers, processors and id generators are not ours
+            place = open_level(runtime, self._kind, self._options, self._parent)
+            level = self._state = place.level
+            level.handle = self
+            self._cells = level.cells
+            runtime.started(level)
+            if current:
+                self._place = place
+                place.enter()
+        except Exception as error:  # noqa: BLE001  # a program must not fail because its progress cannot be told
             runtime.tally.contain("start", error)
-
-    def _open(self, runtime: _runtime.Runtime, *, current: bool) -> None:
-        if runtime.dropped:
-            runtime.reap()
-        options = self._options
-        clock = runtime.clock
-        place = _context.live_place()
-        above = self._parent
-        while above is not None and above.ending is not None:
-            above = above.parent
-        if above is None:
-            above = place.level if place is not None else _context.carried_level()
-        is_operation = self._kind == "operation"
-        parent = None if is_operation else above
-        name = _bounds.name(options["name"])
-        remote = None if above is not None or is_operation else _context.remote()
-        if above is None:
-            runtime.look()
-        if parent is not None:
-            operation = parent.operation
-        elif remote is not None:
-            operation = remote.operation
-        else:
-            operation, is_operation = name, True
-        unit = options.get("unit") or DEFAULT_UNIT
-        level = LevelState(
-            name, operation, parent, clock.monotonic(), clock.wall_ns(), unit, is_operation=is_operation
-        )
-        level.runtime = runtime
-        if len(options) > 1:
-            _describe(level, options)
-        if parent is None:
-            level.run_id = (remote and remote.run_id) or uuid.uuid4().hex
-        else:
-            parent.adopt(level)
-        previous = None
-        if runtime.tracer is not None:
-            previous = _context.base_context()
-            base = previous
-            if above is not None and above.context is not None and (place is None or above is not place.level):
-                base = above.context  # the parent was named, from another thread perhaps: its baggage and its span
-            elif above is None:
-                base = environment_parent(base)
-            span = level.span = _spans.start(runtime.tracer, level, base)
-            level.context = _context.with_level(level, trace.set_span_in_context(span, base))
-            ids = span.get_span_context()
-            level.trace_ids = (ids.trace_id, ids.span_id)
-        elif runtime.busy:
-            level.context = previous = _context.base_context()
-        self._cells = level.cells
-        self._state = level
-        level.handle = self
-        runtime.started(level)
-        if current:
-            self._place = _context.Place(level, place, previous)
-            self._place.enter()
 
     def _finish(
         self, outcome: State, error: BaseException | str | None = None, *, handed_out: float | None = None
@@ -253,7 +200,7 @@ class Level:
             level.total = number
 
     def plan(self, name: str, *, weight: float = 1.0, total: float | None = None) -> None:
-        """Announce a child: it is shown as pending, counts ``weight`` in our progress, and will have ``total`` items."""
+        """Announce a child: shown as pending, it counts ``weight`` in our progress and will have ``total`` items."""
         share, limit = _bounds.number(weight), None if total is None else _bounds.number(total)
         if share is None or (total is not None and limit is None):
             self._ignore("bad_plan")
@@ -380,7 +327,7 @@ class Level:
         metadata: Mapping[str, object] | None = None,
     ) -> Level:
         """Return a level below this one, from whatever thread it is started; see the function `level`."""
-        options = _given(name=name, id=id, title=title, total=total, unit=unit, weight=weight, metadata=metadata)
+        options = given(name=name, id=id, title=title, total=total, unit=unit, weight=weight, metadata=metadata)
         return Level("level", options, self._state)
 
     def track(
@@ -397,7 +344,7 @@ class Level:
         from otel_progress._track import Track  # noqa: PLC0415  # it is made of levels
 
         return Track(
-            "level", _given(name=name or "items", id=id, title=title, total=total, unit=unit), self._state, iterable
+            "level", given(name=name or "items", id=id, title=title, total=total, unit=unit), self._state, iterable
         )
 
     def snapshot(self) -> Snapshot:
@@ -408,7 +355,7 @@ class Level:
             name = _bounds.name(self._options["name"] or "unnamed")
             now, now_ns = runtime.clock.monotonic(), runtime.clock.wall_ns()
             level = LevelState(name, name, None, now, now_ns, DEFAULT_UNIT, is_operation=self._kind == "operation")
-            _describe(level, self._options)
+            describe(level, self._options)
             level.state = State.PENDING
             return level.snapshot(now, now_ns)
         runtime = level.runtime
@@ -461,136 +408,6 @@ class Level:
         return f"<Level {self.name!r} {self.state.value}>"
 
 
-def _given(**options: Any) -> dict[str, Any]:
+def given(**options: Any) -> dict[str, Any]:  # noqa: ANN401  # of every type
     """Return the options that were given: most levels have a name only."""
     return {key: value for key, value in options.items() if value is not None or key == "name"}
-
-
-def _describe(level: LevelState, options: Mapping[str, Any]) -> None:
-    """Write the options of a level that starts to its state; what makes no sense is left out and counted."""
-    for key in ("id", "title"):
-        if key in options:
-            setattr(level, key, _bounds.text(options[key]))
-    if "total" in options:
-        level.total = _bounds.number(options["total"])
-        if level.total is None:
-            level.ignore("bad_total")
-    if "weight" in options:
-        level.weight = _bounds.number(options["weight"]) or 1.0
-    if "metadata" in options:
-        level.metadata = _bounds.metadata(options["metadata"])
-        if level.metadata is None:
-            level.ignore("bad_metadata")
-    phases = options.get("phases")
-    if isinstance(phases, Mapping):
-        phases = phases.items()
-    elif phases is not None:
-        phases = ((phase, 1.0) for phase in phases)
-    for name, weight in phases or ():
-        share = _bounds.number(weight)
-        if share is None:
-            level.ignore("bad_plan")
-        else:
-            level.plan(_bounds.name(name), share, None)
-
-
-@overload
-def operation(name: F, /) -> F: ...
-
-
-@overload
-def operation(
-    name: str | None = None,
-    *,
-    id: str | None = None,
-    title: str | None = None,
-    total: float | None = None,
-    unit: str | None = None,
-    phases: Mapping[str, float] | Iterable[str] | None = None,
-    metadata: Mapping[str, object] | None = None,
-) -> Level: ...
-
-
-def operation(
-    name: str | F | None = None,
-    *,
-    id: str | None = None,  # noqa: A002  # the API's word
-    title: str | None = None,
-    total: float | None = None,
-    unit: str | None = None,
-    phases: Mapping[str, float] | Iterable[str] | None = None,
-    metadata: Mapping[str, object] | None = None,
-) -> Level | F:
-    """
-    Return an operation, the root of a progress tree: a decorator or a context manager.
-
-    Its span nests under whatever span is current. As a decorator it takes functions, coroutines, generators and async
-    generators, and each call is an operation of its own.
-
-    Args:
-        name: What kind of job it is, with low cardinality; the function's name by default.
-        id: Which instance it is; spans, events and the terminal only, as is the title.
-        title: A title for people.
-        total: Items in all, if known.
-        unit: What an item is, as a UCUM annotation such as ``{row}``.
-        phases: Levels announced ahead, with their weights, or just their names.
-        metadata: Whatever else is worth a look; shortened.
-    """
-    if callable(name):
-        return Level("operation", {"name": None})(name)
-    return Level(
-        "operation",
-        _given(name=name, id=id, title=title, total=total, unit=unit, phases=phases, metadata=metadata),
-    )
-
-
-@overload
-def level(name: F, /) -> F: ...
-
-
-@overload
-def level(
-    name: str | None = None,
-    *,
-    id: str | None = None,
-    title: str | None = None,
-    total: float | None = None,
-    unit: str | None = None,
-    weight: float | None = None,
-    metadata: Mapping[str, object] | None = None,
-) -> Level: ...
-
-
-def level(
-    name: str | F | None = None,
-    *,
-    id: str | None = None,  # noqa: A002  # the API's word
-    title: str | None = None,
-    total: float | None = None,
-    unit: str | None = None,
-    weight: float | None = None,
-    metadata: Mapping[str, object] | None = None,
-) -> Level | F:
-    """
-    Return a step below the current level: a decorator or a context manager, as `operation`.
-
-    Outside any operation it is its own. ``weight`` is its share of the parent where the parent announced none.
-    """
-    if callable(name):
-        return Level("level", {"name": None})(name)
-    return Level(
-        "level", _given(name=name, id=id, title=title, total=total, unit=unit, weight=weight, metadata=metadata)
-    )
-
-
-def current() -> Level | None:
-    """Return the innermost live level of this context; ``None`` outside any."""
-    state = _context.current_level()
-    return None if state is None else state.handle
-
-
-def advance(n: float | None = None, *, bytes: float | None = None, outcome: str = "ok") -> None:  # noqa: A002
-    """Advance the innermost live level of this context as `Level.advance` does; nothing happens outside any."""
-    state = _context.current_level()
-    if state is not None:
-        state.handle.advance(n, bytes=bytes, outcome=outcome)

@@ -75,9 +75,9 @@ class Snapshot:
 
     Times are unix seconds, durations seconds; ``None`` means unknown. ``name`` is the level's type, ``operation``
     the job it belongs to; both are the same on the operation itself (``is_operation``). ``key`` is unique within the
-    process and 0 for a child that is only announced; ``parent_key`` is ``None`` at the root of this process. ``done`` includes ``failed`` and ``skipped``. ``children`` are the
-    last finished, the live and the announced ones, the list being bounded; ``children_live`` and ``children_finished``
-    count them all.
+    process and 0 for a child that is only announced; ``parent_key`` is ``None`` at the root of this process. ``done``
+    includes ``failed`` and ``skipped``. ``children`` are the last finished, the live and the announced ones, the list
+    being bounded; ``children_live`` and ``children_finished`` count them all.
     """
 
     key: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote
@@ -42,7 +42,7 @@ def carrier_of(level: LevelState) -> dict[str, str]:
 
 
 @contextmanager
-def continue_from(carrier: Mapping[str, str] | None = None) -> Iterator[None]:
+def continue_from(carrier: Mapping[str, str] | None = None) -> Generator[None]:
     """
     Make levels started inside children of the level that `Level.carrier` was called on, in whatever process.
 

@@ -12,6 +12,7 @@ from otel_progress.names import State
 
 if TYPE_CHECKING:
     import asyncio
+    from typing import Self
 
     from otel_progress._state import LevelState
 
@@ -150,7 +151,7 @@ class Subscription:
         """Stop telling, so that the handle itself serves as a clean-up function."""
         self.unsubscribe()
 
-    def __enter__(self) -> Subscription:
+    def __enter__(self) -> Self:
         """Return itself."""
         return self
 
@@ -164,7 +165,7 @@ def on_change(callback: Callable[[Change], object]) -> Subscription:
     Have ``callback`` told of every start, end and change of state, and of progress once a second and level.
 
     It runs in a thread of ours, never in the code that made the change. One that raises is logged once and dropped;
-    one that blocks delays spans and events (see `Health.outbox_busy_seconds`), but neither the program nor the heartbeat.
+    one that blocks delays spans and events (see `Health.outbox_busy_seconds`), but not the program or the heartbeat.
     """
     runtime = _runtime.get()
     runtime.subscribe(callback)
@@ -214,7 +215,7 @@ class Watch:
         self._changes.put(None)
         self._wake()
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Self:
         """Return itself."""
         return self
 

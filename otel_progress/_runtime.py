@@ -24,7 +24,7 @@ from otel_progress._model import Change, ChangeKind, Health
 from otel_progress._outbox import Outbox
 from otel_progress._registry import Registry
 from otel_progress._state import Ending, LevelState
-from otel_progress._ticker import TICK_SECONDS, Ticker
+from otel_progress._ticker import Ticker
 from otel_progress.errors import ConfigError
 from otel_progress.names import State
 
@@ -78,10 +78,9 @@ class Runtime:
         self.ticker = Ticker(self.tick, self.tally) if ticker else None
         self.events = Events(logger_provider)
         self.dropped: deque[LevelState] = deque()
-        """Levels whose iterator vanished. A destructor may run anywhere, so it only appends here; `reap` does the rest."""
-        self.tracer: trace.Tracer | None = tracer_provider and tracer_provider.get_tracer(names.SCOPE)
-        self._own_providers = tracer_provider is not None or meter_provider is not None
-        self._recording = self._own_providers
+        """Levels whose iterator vanished: a destructor may run anywhere, so it only appends; `reap` does the rest."""
+        self.tracer = tracer_provider.get_tracer(names.SCOPE) if tracer_provider is not None else None
+        self._recording = tracer_provider is not None or meter_provider is not None
         self._meter_provider = meter_provider
         self._instruments: Instruments | None = None
         self._instruments_lock = threading.Lock()  # covers the creation of the instruments
@@ -104,15 +103,14 @@ class Runtime:
 
     def look(self) -> None:
         """Look for global providers; called at the start of each operation."""
-        if not self._own_providers:
-            if self.tracer is None:
-                provider = trace.get_tracer_provider()
-                if not isinstance(provider, trace.ProxyTracerProvider):
-                    self.tracer = provider.get_tracer(names.SCOPE)
-                    self._recording = True
-                    self._exit_hooked = False  # after the provider's own hook, to run before it
-            if not self._recording and not type(metrics.get_meter_provider()).__name__.startswith(("_Proxy", "NoOp")):
+        if self.tracer is None:
+            provider = trace.get_tracer_provider()
+            if not isinstance(provider, trace.ProxyTracerProvider):
+                self.tracer = provider.get_tracer(names.SCOPE)
                 self._recording = True
+                self._exit_hooked = False  # after the provider's own hook, to run before it
+        if not self._recording and not type(metrics.get_meter_provider()).__name__.startswith(("_Proxy", "NoOp")):
+            self._recording = True
         if not self._recording:
             return
         if self._instruments is None:
@@ -358,7 +356,12 @@ class Runtime:
         )
 
     def after_fork(self) -> None:
-        """In the child: the live levels are the parent's, and the threads are gone."""
+        """In the child: the live levels are the parent's to end and to tell of, and the threads are gone."""
+        ending = Ending(State.ABANDONED, self.clock.monotonic(), self.clock.wall_ns())
+        for level in self.registry.live():
+            level.lock = threading.RLock()
+            level.inherited = True
+            level.ending = ending
         self.registry.forget()
         self.outbox = Outbox(self.tally)
         self.ticker = self.ticker and Ticker(self.tick, self.tally)
@@ -383,7 +386,7 @@ def get() -> Runtime:
 
 def replace(runtime: Runtime | None) -> Runtime | None:
     """Put another runtime in place and return the one before; levels already started stay with theirs."""
-    global _runtime  # noqa: PLW0603  # the one replaceable instance
+    global _runtime  # the one replaceable instance
     previous, _runtime = _runtime, runtime
     return previous
 
@@ -397,4 +400,3 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-

@@ -102,6 +102,8 @@ class LevelState:
     abandoned: list[LevelState] | None = None
     """Children that were left without a word and are not exported yet: they failed if this level does."""
     exported = False
+    inherited = False
+    """Whether it belongs to the process this one was forked from."""
     announced = False
     """Whether its lifecycle events are sent: operations, and levels that outlived ``open_after``."""
     unit_conflict_counted = False
@@ -129,7 +131,7 @@ class LevelState:
     last_advance: float
     _finished_at_advance = 0
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  # by position: keywords would cost every level 0.2 us
         self,
         name: str,
         operation: str,
@@ -218,6 +220,8 @@ class LevelState:
             counts = self.counts()
             if handed_out is not None:
                 counts = counts._replace(ok=_whole(max(counts.ok, handed_out - counts.failed - counts.skipped)))
+            if counts.done != self.last_done:
+                self.last_done, self.last_advance = counts.done, ending.at
             self.final = counts
             self.final_fraction = self.fraction_of(counts.done - self._rewound)
             self.state = ending.outcome
@@ -225,26 +229,30 @@ class LevelState:
             self.cells = {}
             self.handed_out = None
             self.estimator = self.estimate = self.rate = None
-            parent = self.parent
-            if parent is not None and parent.children is not None:
-                parent.children.pop(self.key, None)
-                if parent.iterators:
-                    parent.iterators.pop(self.key, None)
-                parent.children_finished += 1
-                if parent.finished is None:
-                    parent.finished = deque(maxlen=FINISHED_CHILDREN_KEPT)
-                parent.finished.append(self)
-                phase = parent.phases.get(self.name) if parent.phases else None
-                if phase is not None:
-                    phase.finished += 1
-                    phase.reached = max(phase.reached, phase.finished / phase.started)
-                if ending.outcome is State.ABANDONED:
-                    parent.abandoned = [*(parent.abandoned or ()), self]
+            if self.parent is not None:
+                self.parent.lost(self)
             if ending.outcome is State.FAILED:
                 for child in self.abandoned or ():
                     child.fail_after_all(ending)
             self.abandoned = None
             return True
+
+    def lost(self, child: LevelState) -> None:
+        """Take in that a child has ended; the caller has the lock."""
+        if self.children is not None:
+            self.children.pop(child.key, None)
+        if self.iterators is not None:
+            self.iterators.pop(child.key, None)
+        self.children_finished += 1
+        if self.finished is None:
+            self.finished = deque(maxlen=FINISHED_CHILDREN_KEPT)
+        self.finished.append(child)
+        if child.state is State.ABANDONED:
+            self.abandoned = [*(self.abandoned or ()), child]
+        phase = self.phases.get(child.name) if self.phases else None
+        if phase is not None:
+            phase.finished += 1
+            phase.reached = max(phase.reached, phase.finished / max(phase.started, 1))
 
     def fail_after_all(self, ending: Ending) -> None:
         """Turn an abandoned end that nobody has seen outside into the failure that caused it. Takes the lock."""

@@ -6,13 +6,15 @@ from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from itertools import chain, compress, count
 from operator import length_hint
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from otel_progress._ending import outcome_of, owner
-from otel_progress._level import Level, _given
+from otel_progress._level import Level, given
+from otel_progress._opening import Kind
 from otel_progress.names import State
 
 if TYPE_CHECKING:
+    from types import TracebackType
     from typing import Self
 
     from otel_progress._state import LevelState
@@ -32,9 +34,9 @@ class Track(Level, Generic[T]):
     """
     An iterable whose iteration is a level: its items are the level's items.
 
-    In a plain ``for`` the level starts with the loop and ends with it: ``completed`` at exhaustion, ``abandoned`` if the
-    loop is left early (``failed`` if the exception that left it also leaves the enclosing level). The loop's body is not
-    inside the level. ``with track(...) as t`` is exact: the block is inside, and its end is the level's.
+    In a plain ``for`` the level starts with the loop and ends with it: ``completed`` at exhaustion, ``abandoned`` if
+    the loop is left early (``failed`` if the exception that left it also leaves the enclosing level). The loop's body
+    is not inside the level. ``with track(...) as t`` is exact: the block is inside, and its end is the level's.
 
     The item handed out last counts once the next is asked for. On a track `advance` counts bytes only; `skip` and
     `item_failed` say what became of the item in hand.
@@ -44,7 +46,7 @@ class Track(Level, Generic[T]):
 
     def __init__(
         self,
-        kind: Literal["operation", "level"],
+        kind: Kind,
         options: dict[str, Any],
         parent: LevelState | None,
         iterable: Iterable[T] | AsyncIterable[T],
@@ -58,11 +60,9 @@ class Track(Level, Generic[T]):
     def _fresh(self) -> Self:
         return type(self)(self._kind, self._options, self._parent, self._iterable)
 
-    def __enter__(self) -> Self:
-        """Start the level and make it current; iterate the result inside the block."""
-        return cast("Self", super().__enter__())
-
-    def __exit__(self, kind: Any, error: Any, stack: Any) -> None:  # noqa: ANN401  # as Level
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, stack: TracebackType | None
+    ) -> None:
         """End the level: a block left without an exception but before exhaustion has abandoned it."""
         if self._again:
             super().__exit__(kind, error, stack)
@@ -82,7 +82,9 @@ class Track(Level, Generic[T]):
 
     def __iter__(self) -> Iterator[T]:
         """Start the level, unless a ``with`` has, and return an iterator over the very items."""
-        iterator = iter(cast("Iterable[T]", self._iterable))  # what cannot be iterated raises here, as it would without us
+        iterator = iter(
+            cast("Iterable[T]", self._iterable)
+        )  # what cannot be iterated raises here, as it would without us
         track = self._running()
         if track is None:
             return iterator
@@ -140,16 +142,15 @@ class Track(Level, Generic[T]):
         return None if self._state is None else self
 
     def _start(self, *, current: bool) -> None:
-        if "total" not in self._options:
-            size = _length(self._iterable)
-            self._total_follows = size is not None
-            if size is not None:
-                self._options = {**self._options, "total": size}
-        else:
-            self._total_follows = False
         super()._start(current=current)
         level = self._state
-        if level is not None and not current and level.parent is not None:
+        if level is None:
+            return
+        size = None if "total" in self._options else _length(self._iterable)
+        self._total_follows = size is not None
+        if size is not None:
+            level.total = size
+        if not current and level.parent is not None:
             with level.lock:
                 level.parent.iterators = {**(level.parent.iterators or {}), level.key: (level, owner())}
 
@@ -272,6 +273,5 @@ def track(
     Takes iterables, iterators, generators and async iterables. The total comes from ``len()`` where there is one, may
     be given, may be set later, and is unknown otherwise. A list that grows under the loop grows its total.
     """
-    options = _given(name=name or _DEFAULT_NAME, total=total, id=id, title=title, unit=unit)
+    options = given(name=name or _DEFAULT_NAME, total=total, id=id, title=title, unit=unit)
     return Track("level", options, None, iterable)
-

@@ -44,7 +44,7 @@ def _coroutine(make: Callable[[], Level], function: Callable[..., Any]) -> Calla
 
 
 def _generator(make: Callable[[], Level], function: Callable[..., Any]) -> Callable[..., Any]:
-    def call(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+    def call(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:  # noqa: ANN401  # as the function
         level = make()
         generator: Generator[Any, Any, Any] = function(*args, **kwargs)
         body = level.start_body()
@@ -74,7 +74,7 @@ def _generator(make: Callable[[], Level], function: Callable[..., Any]) -> Calla
 
 
 def _async_generator(make: Callable[[], Level], function: Callable[..., Any]) -> Callable[..., Any]:
-    async def call(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+    async def call(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:  # noqa: ANN401  # as the function
         level = make()
         generator: AsyncGenerator[Any, Any] = function(*args, **kwargs)
         body = level.start_body()

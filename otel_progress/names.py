@@ -148,13 +148,22 @@ EXCEPTION_MESSAGE: Final = "exception.message"
 EXCEPTION_STACKTRACE: Final = "exception.stacktrace"
 
 ATTRIBUTES: Final = (
-    Attribute(OPERATION, "string", "spans, metrics, events", "Name of the operation: the job at the root of a progress tree."),
+    Attribute(
+        OPERATION, "string", "spans, metrics, events", "Name of the operation: the job at the root of a progress tree."
+    ),
     Attribute(LEVEL, "string", "spans, metrics, events", "Name of the level; absent on the operation itself."),
     Attribute(LEVEL_ID, "string", "spans, events", "The instance: which file, table or order (`id=`)."),
     Attribute(LEVEL_TITLE, "string", "spans, events", "A title for people (`title=`)."),
     Attribute(PATH, "string[]", "spans, events", "Names from the operation down to the level."),
-    Attribute(STATE, "string", "spans, metrics, events", "State of the level: " + ", ".join(f"`{s}`" for s in State) + "."),
-    Attribute(RECORD, "string", "spans", "What the span stands for: `span` is a whole level. Set at start, so samplers see it."),
+    Attribute(
+        STATE, "string", "spans, metrics, events", "State of the level: " + ", ".join(f"`{s}`" for s in State) + "."
+    ),
+    Attribute(
+        RECORD,
+        "string",
+        "spans",
+        "What the span stands for: `span` is a whole level. Set at start, so samplers see it.",
+    ),
     Attribute(RUN_ID, "string", "spans, events", "One run of one operation; levels in other processes carry the same."),
     Attribute(DONE, "double", "spans, events", "Items done, whatever became of them."),
     Attribute(LIMIT, "double", "spans, events", "Items in all; absent while unknown."),
@@ -169,7 +178,12 @@ ATTRIBUTES: Final = (
     Attribute(ETA_LOW, "double", "events", "Lower end of the 80 % interval of the seconds left."),
     Attribute(ETA_HIGH, "double", "events", "Upper end of the 80 % interval of the seconds left."),
     Attribute(EXPECTED_END, "string", "events", "Expected end as an ISO 8601 time in UTC."),
-    Attribute(OUTCOME, "string", "spans, metrics, events", "How the level ended: " + ", ".join(f"`{s}`" for s in OUTCOMES) + "."),
+    Attribute(
+        OUTCOME,
+        "string",
+        "spans, metrics, events",
+        "How the level ended: " + ", ".join(f"`{s}`" for s in OUTCOMES) + ".",
+    ),
     Attribute(DURATION, "double", "events", "Seconds from start to end."),
     Attribute(QUALITY, "double", "spans, events", "The last `set_quality`, 0 to 1."),
     Attribute(COUNTER_PREFIX + "<name>", "double", "spans, events", "Final value of one named counter."),
@@ -196,7 +210,9 @@ ACTIVE: Final = Metric(
     "Levels alive now, by state; stays, and goes to 0.",
     (*_LABELS, STATE),
 )
-LEVEL_DONE: Final = Metric("progress.level.done", "observable gauge", "{item}", "Items done by the live levels.", _LABELS)
+LEVEL_DONE: Final = Metric(
+    "progress.level.done", "observable gauge", "{item}", "Items done by the live levels.", _LABELS
+)
 LEVEL_LIMIT: Final = Metric(
     "progress.level.limit", "observable gauge", "{item}", "Items the live levels have in all, where known.", _LABELS
 )
@@ -207,7 +223,9 @@ LEVEL_RATE: Final = Metric("progress.level.rate", "observable gauge", "{item}/s"
 LEVEL_ELAPSED: Final = Metric(
     "progress.level.elapsed", "observable gauge", "s", "Time since the start of the oldest live level.", _LABELS
 )
-LEVEL_ETA: Final = Metric("progress.level.eta", "observable gauge", "s", "Time left, the worst of the live levels.", _LABELS)
+LEVEL_ETA: Final = Metric(
+    "progress.level.eta", "observable gauge", "s", "Time left, the worst of the live levels.", _LABELS
+)
 LEVEL_ETA_LOW: Final = Metric(
     "progress.level.eta.low", "observable gauge", "s", "Lower end of the 80 % interval of the time left.", _LABELS
 )

@@ -23,6 +23,8 @@ from otel_progress._contain import Tally
 from otel_progress.errors import ConfigError
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from opentelemetry.sdk.metrics.export import MetricReader
     from opentelemetry.sdk.resources import Resource
 
@@ -91,7 +93,7 @@ class Handle:
             _runtime.replace(self._previous)
         return flushed
 
-    def __enter__(self) -> Handle:
+    def __enter__(self) -> Self:
         """Return itself."""
         return self
 
@@ -133,9 +135,7 @@ def configure(
         ConfigError: A value is wrong, an extra is not installed, a port is taken, or it was called before.
     """
     global _handle  # noqa: PLW0603  # one application, one configuration
-    given = {
-        name: value for name, value in locals().items() if value is not None and name not in {"resource_attributes"}
-    }
+    given = {name: value for name, value in locals().items() if value is not None and name != "resource_attributes"}
     config = Config.make(**given)
     with _lock:
         if _handle is not None:
@@ -191,7 +191,10 @@ def _otlp_exporters(config: Config) -> dict[str, Any]:
         signal
         for signal in _SIGNALS
         if config.otlp in {"http", "grpc"}
-        or (config.otlp == "auto" and (os.environ.get(_ENDPOINT) or os.environ.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")))
+        or (
+            config.otlp == "auto"
+            and (os.environ.get(_ENDPOINT) or os.environ.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"))
+        )
     ]
     wanted = [signal for signal in wanted if os.environ.get(f"OTEL_{signal}_EXPORTER", "otlp") != "none"]
     if not wanted:
@@ -202,12 +205,14 @@ def _otlp_exporters(config: Config) -> dict[str, Any]:
     exporters: dict[str, Any] = {}
     try:
         if protocol == "grpc":
-            from opentelemetry.exporter.otlp.proto.grpc import _log_exporter, metric_exporter, trace_exporter  # noqa: PLC0415, I001
+            from opentelemetry.exporter.otlp.proto.grpc import _log_exporter, metric_exporter, trace_exporter  # noqa: PLC0415
         else:
             from opentelemetry.exporter.otlp.proto.http import _log_exporter, metric_exporter, trace_exporter  # noqa: PLC0415
     except ImportError as error:
         if protocol == "grpc":
-            msg = "OTLP over gRPC is not installed; run: pip install opentelemetry-exporter-otlp-proto-grpc, or use http"
+            msg = (
+                "OTLP over gRPC is not installed; run: pip install opentelemetry-exporter-otlp-proto-grpc, or use http"
+            )
             raise ConfigError(msg) from error
         raise _need("otlp", error) from error
     exporters["endpoint"] = "http://localhost:4317" if protocol == "grpc" else "http://localhost:4318"
@@ -286,7 +291,7 @@ def _providers(
 
 
 def _resource(config: Config, attributes: dict[str, str]) -> Resource:
-    """Return the resource: the program's name, its host, and an instance id of its own, so that it is its own series."""
+    """Return the resource: program, host, and an instance id of its own, so that each process is its own series."""
     from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
 
     fixed = os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
@@ -294,7 +299,7 @@ def _resource(config: Config, attributes: dict[str, str]) -> Resource:
     if "service.instance.id=" in fixed:
         Tally().log_once(
             "instance",
-            "otel_progress: OTEL_RESOURCE_ATTRIBUTES fixes service.instance.id; two processes with one id mix their counts",
+            "otel_progress: OTEL_RESOURCE_ATTRIBUTES fixes service.instance.id; processes that share it mix their counts",
         )
     else:
         own["service.instance.id"] = str(uuid.uuid4())

@@ -7,14 +7,14 @@ Use it as ``with capture_progress() as progress:`` around the code under test; t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk import _logs as sdk_logs
 from opentelemetry.sdk._logs import export as logs_export
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -67,8 +67,10 @@ class Capture:
         self._spans = InMemorySpanExporter()
         self._reader = InMemoryMetricReader()
         # Renamed in 1.39.
-        exporter = getattr(logs_export, "InMemoryLogRecordExporter", None) or logs_export.InMemoryLogExporter
-        self._logs = exporter()
+        renamed = (
+            "InMemoryLogRecordExporter" if hasattr(logs_export, "InMemoryLogRecordExporter") else "InMemoryLogExporter"
+        )
+        self._logs: Any = getattr(logs_export, renamed)()
         self.tracer_provider = TracerProvider(sampler=sampler, shutdown_on_exit=False)
         self.tracer_provider.add_span_processor(SimpleSpanProcessor(self._spans))
         self._meter_provider = MeterProvider([self._reader], shutdown_on_exit=False)
@@ -108,7 +110,7 @@ class Capture:
             for scope in resource.scope_metrics:
                 for metric in scope.metrics:
                     for point in metric.data.data_points if metric.name == name else ():
-                        value = (point.count, point.sum) if isinstance(point, HistogramDataPoint) else point.value
+                        value = point.value if isinstance(point, NumberDataPoint) else (point.count, point.sum)
                         points[frozenset((point.attributes or {}).items())] = value
         return points
 
@@ -133,8 +135,11 @@ class Capture:
 
 @contextmanager
 def capture_progress(
-    *, clock: FakeClock | None = None, sampler: Sampler | None = None, **options: Any  # noqa: ANN401  # of Config
-) -> Iterator[Capture]:
+    *,
+    clock: FakeClock | None = None,
+    sampler: Sampler | None = None,
+    **options: Any,  # noqa: ANN401  # of Config
+) -> Generator[Capture]:
     """
     Record every level started inside with providers and a clock of its own; no global provider is touched.
 

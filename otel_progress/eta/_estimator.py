@@ -10,7 +10,7 @@ from otel_progress._model import ChildView, Estimate, Sample
 from otel_progress.errors import ConfigError
 
 METHODS: Final[dict[str, float | None]] = {"linear": None, "exponential": 0.2}
-"""Method -> memory as a share of the active time so far; ``None`` never forgets: the mean of the whole run."""
+"""Method -> memory as a share of the active time; ``None`` never forgets: the mean of the whole run."""
 
 DEFAULT_METHOD: Final = "exponential"
 

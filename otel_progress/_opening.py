@@ -1,0 +1,121 @@
+"""How a level starts: its parent, its operation, its span, its place in the context."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from opentelemetry import trace
+
+from otel_progress import _bounds, _context, _spans
+from otel_progress._propagation import environment_parent
+from otel_progress._state import LevelState
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+
+    from otel_progress._runtime import Runtime
+
+Kind = Literal["operation", "level"]
+
+DEFAULT_UNIT: Final = "{item}"
+
+
+def open_level(runtime: Runtime, kind: Kind, options: Mapping[str, Any], named: LevelState | None) -> _context.Place:
+    """
+    Start a level now; return the place it takes in this context, which the caller may enter.
+
+    Its parent is the level named, else the one current here, the nearest live ancestor standing in for one that has
+    ended. An operation has none, but its span nests all the same.
+    """
+    if runtime.dropped:
+        runtime.reap()
+    place = _context.live_place()
+    above = _nearest_live(named)
+    if above is None:
+        above = place.level if place is not None else _context.carried_level()
+    if above is None:
+        runtime.look()
+    level = _make(runtime, kind, options, above)
+    previous: Context | None = None
+    if runtime.tracer is not None:
+        previous = base = _context.base_context()
+        if above is None:
+            base = environment_parent(base)
+        elif above.context is not None and (place is None or above is not place.level):
+            base = above.context  # a parent named from elsewhere, another thread perhaps: its span and its baggage
+        level.context = _with_span(runtime, runtime.tracer, level, base)
+    elif runtime.busy:
+        level.context = previous = _context.base_context()
+    if level.parent is not None:
+        level.parent.adopt(level)
+    return _context.Place(level, place, previous)
+
+
+def _with_span(runtime: Runtime, tracer: trace.Tracer, level: LevelState, base: Context) -> Context:
+    """Start the level's span; return the context its body runs in. Without a span the level still counts."""
+    try:
+        span = level.span = _spans.start(tracer, level, base)
+        ids = span.get_span_context()
+        level.trace_ids = (ids.trace_id, ids.span_id)
+        base = trace.set_span_in_context(span, base)
+    except Exception as error:  # noqa: BLE001  # samplers, processors and id generators are not ours
+        runtime.tally.contain("span_start", error)
+    return _context.with_level(level, base)
+
+
+def _nearest_live(level: LevelState | None) -> LevelState | None:
+    while level is not None and level.ending is not None:
+        level = level.parent
+    return level
+
+
+def _make(runtime: Runtime, kind: Kind, options: Mapping[str, Any], above: LevelState | None) -> LevelState:
+    name = _bounds.name(options["name"])
+    is_operation, parent, remote = kind == "operation", above, None
+    if is_operation:
+        parent = None
+    elif above is None:
+        remote = _context.remote()
+        is_operation = remote is None  # a level outside any operation is its own
+    operation = parent.operation if parent is not None else remote.operation if remote is not None else name
+    now, now_ns = runtime.clock.monotonic(), runtime.clock.wall_ns()
+    level = LevelState(
+        name, operation, parent, now, now_ns, options.get("unit") or DEFAULT_UNIT, is_operation=is_operation
+    )
+    level.runtime = runtime
+    if parent is None:
+        level.run_id = (remote and remote.run_id) or uuid.uuid4().hex
+    if len(options) > 1:
+        describe(level, options)
+    return level
+
+
+def describe(level: LevelState, options: Mapping[str, Any]) -> None:
+    """Write the options of a level that starts to its state; what makes no sense is left out and counted."""
+    for key in ("id", "title"):
+        if key in options:
+            setattr(level, key, _bounds.text(options[key]))
+    if "total" in options:
+        level.total = _bounds.number(options["total"])
+        if level.total is None:
+            level.ignore("bad_total")
+    if "weight" in options:
+        level.weight = _bounds.number(options["weight"]) or 1.0
+    if "metadata" in options:
+        level.metadata = _bounds.metadata(options["metadata"])
+        if level.metadata is None:
+            level.ignore("bad_metadata")
+    for name, weight in _phases(options.get("phases")):
+        share = _bounds.number(weight)
+        if share is None:
+            level.ignore("bad_plan")
+        else:
+            level.plan(_bounds.name(name), share, None)
+
+
+def _phases(given: object) -> Iterable[tuple[object, object]]:
+    if isinstance(given, Mapping):
+        return given.items()
+    return [(name, 1.0) for name in given] if isinstance(given, Iterable) and not isinstance(given, str) else ()
