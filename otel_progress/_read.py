@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import queue
+import threading
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -181,10 +183,22 @@ class Watch:
         self._changes: queue.SimpleQueue[Change | None] = queue.SimpleQueue()
         self._closed = False
         self._wakeups: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
-        self._subscription = Subscription(runtime, self._take)
-        runtime.subscribe(self._take)
-        for level in runtime.registry.live():
-            self._take(Change("snapshot", level.snapshot(runtime.clock.monotonic(), runtime.clock.wall_ns())))
+        self._opening = threading.Lock()  # held until the opening snapshots are in: changes come after them
+        itself = weakref.ref(self)
+
+        def take(change: Change) -> None:
+            watch = itself()
+            if watch is None:  # nobody iterates any more, and nobody said so
+                runtime.unsubscribe(take)
+            else:
+                with watch._opening:
+                    watch._take(change)
+
+        self._subscription = Subscription(runtime, take)
+        with self._opening:
+            runtime.subscribe(take)
+            for level in runtime.registry.live():
+                self._take(Change("snapshot", level.snapshot(runtime.clock.monotonic(), runtime.clock.wall_ns())))
 
     def _take(self, change: Change) -> None:
         if self._operation is not None and change.level.operation != self._operation:

@@ -131,6 +131,11 @@ class Track(Level, Generic[T]):
         """Count ``bytes``; the items are the iterator's, so ``n`` is ignored and counted as such."""
         self._advance(n, bytes, outcome)
 
+    def set_done(self, done: float) -> None:
+        """Ignored and counted as such: how far it is, is the iterator's to say."""
+        del done
+        self._ignore("advance_on_track")
+
     def _running(self) -> Track[T] | None:
         """Return the track that this iteration belongs to, started; ``None`` when switched off."""
         if self._state is None:

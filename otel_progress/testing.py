@@ -25,6 +25,8 @@ from otel_progress._config import Config
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.sampling import Sampler
 
+__all__ = ["Capture", "FakeClock", "capture_progress"]
+
 Labels = frozenset[tuple[str, Any]]
 """The attributes of one data point."""
 
