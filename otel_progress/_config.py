@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from math import inf
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from otel_progress import _bounds
 from otel_progress.errors import ConfigError
@@ -79,7 +79,7 @@ def _host(value: object) -> str:
 def _redactor(value: object) -> Callable[[str], str]:
     if not callable(value):
         raise TypeError(value)
-    return value
+    return cast("Callable[[str], str]", value)
 
 
 def _option(default: Any, parse: Callable[[object], Any], allowed: str) -> Any:  # noqa: ANN401  # as field() itself

@@ -20,10 +20,10 @@ def start(tracer: Tracer, level: LevelState, context: Context) -> Span:
         names.OPERATION: level.operation,
         names.RECORD: names.Record.SPAN.value,
         names.RUN_ID: level.root.run_id,
+        names.PATH: level.path,
     }
     if not level.is_operation:
         attributes[names.LEVEL] = level.name
-        attributes[names.PATH] = level.path
     if level.id is not None:
         attributes[names.LEVEL_ID] = level.id
     if level.title is not None:
@@ -41,26 +41,28 @@ def start(tracer: Tracer, level: LevelState, context: Context) -> Span:
 def finish(span: Span, level: LevelState) -> None:
     """Write a level's last values to its span and end it; called by the outbox, after the level has ended."""
     ending = level.ending
-    if ending is None:
+    if ending is None or not span.is_recording():  # not sampled, or ended by the program: OTel would log a warning
         return
-    if span.is_recording():
-        span.set_attributes(final_attributes(level))
-        if ending.outcome in _ERRORS:
-            described = ": ".join(part for part in (ending.error_type, ending.error_message) if part)
-            span.set_status(Status(StatusCode.ERROR, described or ending.outcome.value))
-        if ending.error_type is not None and ending.error_stack is not None:
-            exception = {
-                names.EXCEPTION_TYPE: ending.error_type,
-                names.EXCEPTION_MESSAGE: ending.error_message or "",
-                names.EXCEPTION_STACKTRACE: ending.error_stack,
-            }
-            span.add_event(names.EXCEPTION_EVENT, exception, ending.at_ns)
+    span.set_attributes(final_attributes(level))
+    if ending.outcome in _ERRORS:
+        described = ": ".join(part for part in (ending.error_type, ending.error_message) if part)
+        span.set_status(Status(StatusCode.ERROR, described or ending.outcome.value))
+    if ending.error_type is not None and ending.error_stack is not None:
+        exception = {
+            names.EXCEPTION_TYPE: ending.error_type,
+            names.EXCEPTION_MESSAGE: ending.error_message or "",
+            names.EXCEPTION_STACKTRACE: ending.error_stack,
+        }
+        span.add_event(names.EXCEPTION_EVENT, exception, ending.at_ns)
     span.end(ending.at_ns)
 
 
 def item_failed(span: Span, error_type: str, message: str, at_ns: int) -> None:
     """Note a failed item on the span of its level."""
-    span.add_event(names.EXCEPTION_EVENT, {names.EXCEPTION_TYPE: error_type, names.EXCEPTION_MESSAGE: message}, at_ns)
+    if span.is_recording():
+        span.add_event(
+            names.EXCEPTION_EVENT, {names.EXCEPTION_TYPE: error_type, names.EXCEPTION_MESSAGE: message}, at_ns
+        )
 
 
 def final_attributes(level: LevelState) -> dict[str, str | bool | int | float]:

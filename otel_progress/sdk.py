@@ -6,12 +6,15 @@ One of the few files that import ``opentelemetry.sdk``, and only when something 
 
 from __future__ import annotations
 
+import atexit
 import os
 import socket
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,10 +33,16 @@ if TYPE_CHECKING:
 
     from otel_progress.terminal import TerminalView
 
-SHUTDOWN_SECONDS: Final = 10.0
+SHUTDOWN_SECONDS: Final = 5.0
+"""How long an end may wait for a backend that does not answer."""
 
 _ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
-_SIGNALS: Final = ("TRACES", "METRICS", "LOGS")
+_EXPORTERS: Final = {
+    "traces": ("trace_exporter", "OTLPSpanExporter"),
+    "metrics": ("metric_exporter", "OTLPMetricExporter"),
+    "logs": ("_log_exporter", "OTLPLogExporter"),
+}
+"""Signal -> module and class of its OTLP exporter, the same for both protocols."""
 
 _lock = threading.Lock()  # covers the handle in use
 _handle: Handle | None = None
@@ -62,17 +71,40 @@ class Handle:
 
     def flush(self, timeout_seconds: float = SHUTDOWN_SECONDS) -> bool:
         """Export everything that has ended; ``False`` if that takes longer. Nothing of it raises."""
+        deadline = time.monotonic() + timeout_seconds
         flushed = self._runtime.flush(timeout_seconds)
-        for provider in self._providers:
-            with self._runtime.tally.containing("flush"):
-                flushed = provider.force_flush(int(timeout_seconds * 1000)) and flushed
-        return flushed
+        return self._each_provider(lambda provider: provider.force_flush(), deadline) and flushed
+
+    def _each_provider(self, call: Callable[[Any], object], deadline: float) -> bool:
+        """
+        Call all providers at once, and wait for them until the deadline.
+
+        One after the other, each waiting for the timeout of its exporter, took 27 s with a Collector that hangs.
+        """
+        finished: list[Any] = []
+
+        def run(provider: Any) -> None:  # noqa: ANN401  # three kinds without a common base
+            with self._runtime.tally.containing("shutdown"):
+                if call(provider) is not False:
+                    finished.append(provider)
+
+        threads = [threading.Thread(target=run, args=(provider,), daemon=True) for provider in self._providers]
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(max(deadline - time.monotonic(), 0.0))
+        except RuntimeError:  # no threads at interpreter exit
+            for provider in self._providers:
+                run(provider)
+        return len(finished) == len(self._providers)
 
     def shutdown(self, timeout_seconds: float = SHUTDOWN_SECONDS) -> bool:
         """
         End what is live as interrupted, export, and stop all that `configure` started; ``False`` if it took too long.
 
-        Twice is harmless. Providers that were there before are left running. Levels started later are not recorded.
+        Twice is harmless. Providers that were there before are left running. Levels started later are not recorded, and
+        `health` is that of what comes after: read it before.
         """
         global _handle  # noqa: PLW0603  # one application, one configuration
         with _lock:
@@ -81,12 +113,15 @@ class Handle:
             self._shut = True
             if _handle is self:
                 _handle = None
+        atexit.unregister(self.shutdown)
+        deadline = time.monotonic() + timeout_seconds
         tally = self._runtime.tally
         flushed = self._runtime.shutdown(timeout_seconds)
         if self._view is not None:
             with tally.containing("terminal"):
                 self._view.stop()
-        for undo in (*(provider.shutdown for provider in self._providers), *reversed(self._undo)):
+        flushed = self._each_provider(lambda provider: provider.shutdown(), deadline) and flushed
+        for undo in reversed(self._undo):
             with tally.containing("shutdown"):
                 undo()
         if _runtime.get() is self._runtime:
@@ -151,12 +186,10 @@ def _make(config: Config, attributes: dict[str, str]) -> Handle:
     built: dict[str, Any] = {}
     url = endpoint = None
     if config.enabled and os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() != "true":
-        exporters = _otlp_exporters(config)
+        exporters, endpoint = _otlp_exporters(config)
         readers: list[MetricReader] = []
         if "metrics" in exporters:
             readers.append(_periodic_reader(config, exporters["metrics"]))
-        if exporters:
-            endpoint = os.environ.get(_ENDPOINT) or exporters["endpoint"]
         if config.prometheus is not None and not _is_set(metrics.get_meter_provider()):
             reader, url, close = _prometheus_endpoint(config, config.prometheus)
             readers.append(reader)
@@ -172,6 +205,7 @@ def _make(config: Config, attributes: dict[str, str]) -> Handle:
     handle._providers = list(built.values())
     handle._undo = [*undo, *_chain_excepthooks(runtime)]
     handle._previous = _runtime.replace(runtime)
+    atexit.register(handle.shutdown)
     if config.enabled and config.terminal != "off":
         handle._view = _terminal(config, runtime)
     return handle
@@ -181,48 +215,38 @@ def _is_set(provider: object) -> bool:
     return not type(provider).__name__.lstrip("_").startswith("Proxy")
 
 
-def _need(extra: str, error: ImportError) -> ConfigError:
-    return ConfigError(f"{error.name} is not installed; run: pip install 'otel-progress[{extra}]'")
+def _missing(error: ImportError, *, extra: str) -> ConfigError:
+    msg = f"{error.name} is not installed; run: pip install 'otel-progress[{extra}]'"
+    return ConfigError(msg)
 
 
-def _otlp_exporters(config: Config) -> dict[str, Any]:
-    """Return the exporters that are wanted, by signal, and the endpoint they all have; nothing if none is."""
-    wanted = [
-        signal
-        for signal in _SIGNALS
-        if config.otlp in {"http", "grpc"}
-        or (
-            config.otlp == "auto"
-            and (os.environ.get(_ENDPOINT) or os.environ.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"))
-        )
-    ]
-    wanted = [signal for signal in wanted if os.environ.get(f"OTEL_{signal}_EXPORTER", "otlp") != "none"]
+def _otlp_exporters(config: Config) -> tuple[dict[str, Any], str | None]:
+    """Return the exporters that are wanted, by signal, and the endpoint they have unless a variable names another."""
+    wanted = [signal for signal in _EXPORTERS if _is_wanted(signal.upper(), config.otlp)]
     if not wanted:
-        return {}
+        return {}, None
     protocol = config.otlp
     if protocol == "auto":
         protocol = "grpc" if os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "").strip() == "grpc" else "http"
     exporters: dict[str, Any] = {}
-    try:
-        if protocol == "grpc":
-            from opentelemetry.exporter.otlp.proto.grpc import _log_exporter, metric_exporter, trace_exporter  # noqa: PLC0415
-        else:
-            from opentelemetry.exporter.otlp.proto.http import _log_exporter, metric_exporter, trace_exporter  # noqa: PLC0415
-    except ImportError as error:
-        if protocol == "grpc":
-            msg = (
-                "OTLP over gRPC is not installed; run: pip install opentelemetry-exporter-otlp-proto-grpc, or use http"
-            )
+    for signal in wanted:
+        module, exporter = _EXPORTERS[signal]
+        try:
+            loaded = import_module(f"opentelemetry.exporter.otlp.proto.{protocol}.{module}")
+        except ImportError as error:
+            if protocol == "http":
+                raise _missing(error, extra="otlp") from error
+            msg = "OTLP over gRPC needs: pip install opentelemetry-exporter-otlp-proto-grpc; or use otlp='http'"
             raise ConfigError(msg) from error
-        raise _need("otlp", error) from error
-    exporters["endpoint"] = "http://localhost:4317" if protocol == "grpc" else "http://localhost:4318"
-    if "TRACES" in wanted:
-        exporters["traces"] = trace_exporter.OTLPSpanExporter()
-    if "METRICS" in wanted:
-        exporters["metrics"] = metric_exporter.OTLPMetricExporter()
-    if "LOGS" in wanted:
-        exporters["logs"] = _log_exporter.OTLPLogExporter()
-    return exporters
+        exporters[signal] = getattr(loaded, exporter)()
+    port = 4317 if protocol == "grpc" else 4318
+    return exporters, os.environ.get(_ENDPOINT) or f"http://localhost:{port}"
+
+
+def _is_wanted(signal: str, otlp: str) -> bool:
+    if otlp == "off" or os.environ.get(f"OTEL_{signal}_EXPORTER", "otlp") == "none":
+        return False
+    return otlp != "auto" or bool(os.environ.get(_ENDPOINT) or os.environ.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"))
 
 
 def _periodic_reader(config: Config, exporter: Any) -> MetricReader:  # noqa: ANN401  # http and grpc share no base
@@ -239,7 +263,7 @@ def _prometheus_endpoint(config: Config, port: int) -> tuple[MetricReader, str, 
         import prometheus_client  # noqa: PLC0415
         from opentelemetry.exporter.prometheus import PrometheusMetricReader  # noqa: PLC0415
     except ImportError as error:
-        raise _need("prometheus", error) from error
+        raise _missing(error, extra="prometheus") from error
     try:
         server, thread = prometheus_client.start_http_server(port, config.prometheus_host)
     except OSError as error:
@@ -270,13 +294,13 @@ def _providers(
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
         from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
 
-        built["tracer"] = TracerProvider(resource=resource)
+        built["tracer"] = TracerProvider(resource=resource, shutdown_on_exit=False)
         built["tracer"].add_span_processor(BatchSpanProcessor(exporters["traces"]))
         trace.set_tracer_provider(built["tracer"])
     if readers and not _is_set(metrics.get_meter_provider()):
         from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415
 
-        built["meter"] = MeterProvider(readers, resource=resource)
+        built["meter"] = MeterProvider(readers, resource=resource, shutdown_on_exit=False)
         metrics.set_meter_provider(built["meter"])
     if "logs" in exporters:
         from opentelemetry._logs import get_logger_provider, set_logger_provider  # noqa: PLC0415
@@ -284,7 +308,7 @@ def _providers(
         from opentelemetry.sdk._logs.export import BatchLogRecordProcessor  # noqa: PLC0415
 
         if not _is_set(get_logger_provider()):
-            built["logger"] = LoggerProvider(resource=resource)
+            built["logger"] = LoggerProvider(resource=resource, shutdown_on_exit=False)
             built["logger"].add_log_record_processor(BatchLogRecordProcessor(exporters["logs"]))
             set_logger_provider(built["logger"])
     return built
@@ -299,7 +323,7 @@ def _resource(config: Config, attributes: dict[str, str]) -> Resource:
     if "service.instance.id=" in fixed:
         Tally().log_once(
             "instance",
-            "otel_progress: OTEL_RESOURCE_ATTRIBUTES fixes service.instance.id; processes that share it mix their counts",
+            "otel_progress: OTEL_RESOURCE_ATTRIBUTES fixes service.instance.id; processes sharing it mix their counts",
         )
     else:
         own["service.instance.id"] = str(uuid.uuid4())
@@ -310,15 +334,18 @@ def _resource(config: Config, attributes: dict[str, str]) -> Resource:
     return Resource.create({**own, **attributes})
 
 
-def _terminal(config: Config, runtime: _runtime.Runtime) -> TerminalView | None:
-    from otel_progress.terminal import TerminalView  # noqa: PLC0415  # loads rich
+def _terminal(config: Config, runtime: _runtime.Runtime) -> TerminalView:
+    from otel_progress.terminal import TerminalView  # noqa: PLC0415  # not loaded where it is switched off
 
     since = runtime.clock.wall_ns() / 1e9
-    with runtime.tally.containing("terminal"):
-        view = TerminalView(lambda: (*_read.active(), *_read.history(since=since)), mode=config.terminal)
-        view.start()
-        return view
-    return None
+    view = TerminalView(
+        lambda: (*_read.active(), *_read.history(since=since)),
+        mode=config.terminal,
+        clock=runtime.clock,
+        tally=runtime.tally,
+    )
+    view.start()
+    return view
 
 
 def _chain_excepthooks(runtime: _runtime.Runtime) -> list[Callable[[], object]]:
