@@ -24,21 +24,25 @@ class Remote(NamedTuple):
 
 class Place:
     """
-    One level's place in the context it was entered in: what was current before, what it attached.
+    One level's place in the context it was started in: what was current before, what it attaches.
+
+    It travels in our variable and in OpenTelemetry's context, which some carry to other threads without the variable.
 
     Tokens are not used: OpenTelemetry's ``detach`` logs an error when it is called from another context than
-    ``attach``, and that is where generators are closed and tasks end. Instead the last value is set again, if ours is
-    the one on top; otherwise the level is just ended, and whoever looks next skips it.
+    ``attach``, and that is where generators are closed and tasks end. Instead, whoever looks takes the places of levels
+    that have ended off the top: the end of a level around it, a new level, `current`.
     """
 
     __slots__ = ("attached", "level", "outer", "previous", "span")
 
-    def __init__(self, level: LevelState, outer: Place | None, previous: Context | None) -> None:
+    def __init__(
+        self, level: LevelState, outer: Place | None, previous: Context | None, context: Context | None
+    ) -> None:
         self.level = level
         self.outer = outer
         self.previous = previous
-        self.attached: Context | None = level.context
         self.span = level.span
+        self.attached = None if context is None else otel_context.set_value(_PLACE_KEY, self, context)
 
     def enter(self) -> None:
         """Make the level current."""
@@ -47,29 +51,33 @@ class Place:
             otel_context.attach(self.attached)
 
     def leave(self) -> None:
-        """Make current what was before, if the level is."""
-        if _current.get() is not self:
-            return
-        outer, previous = self.outer, self.previous
-        while outer is not None and outer.level.ending is not None:
-            previous = outer.previous if previous is outer.attached else previous
-            outer = outer.outer
-        _current.set(outer)
-        if self.attached is None or previous is None:
+        """Make current what was before, now that the level has ended; what is live and on top of it stays."""
+        top, live = _current.get(), live_place()
+        if top is not live:
+            _current.set(live)
+        if self.attached is None:
             return
         now = otel_context.get_current()
-        if now is self.attached:
-            otel_context.attach(previous)
-        elif self.span is not None and trace.get_current_span(now) is self.span:
-            # The program attached something of its own, such as baggage, and left it there: only our span goes.
-            otel_context.attach(trace.set_span_in_context(trace.get_current_span(previous), now))
+        base = _without_ended(now)
+        if base is not now:
+            otel_context.attach(base)
+            self.attached = None  # it holds us: a cycle that need not wait for the garbage collector
+
+    def taken_off(self, context: Context) -> Context:
+        """Return ``context``, which has this place on top, without it."""
+        if self.previous is None:
+            return context
+        if context is self.attached:
+            return self.previous
+        # The program attached something of its own, such as baggage or a span: only what is ours goes.
+        if trace.get_current_span(context) is self.span:
+            context = trace.set_span_in_context(trace.get_current_span(self.previous), context)
+        return otel_context.set_value(_PLACE_KEY, otel_context.get_value(_PLACE_KEY, self.previous), context)
 
 
 _current: Final[ContextVar[Place | None]] = ContextVar("otel_progress_current", default=None)
 _remote: Final[ContextVar[Remote | None]] = ContextVar("otel_progress_remote", default=None)
-
-
-_LEVEL_KEY: Final = otel_context.create_key("otel_progress_level")
+_PLACE_KEY: Final = otel_context.create_key("otel_progress_place")
 
 
 def current_level() -> LevelState | None:
@@ -78,17 +86,18 @@ def current_level() -> LevelState | None:
     return carried_level() if place is None else place.level
 
 
-def with_level(level: LevelState, context: Context) -> Context:
-    """Return ``context`` with the level in it, for whoever carries contexts to other threads."""
-    return otel_context.set_value(_LEVEL_KEY, level, context)
-
-
 def carried_level() -> LevelState | None:
     """Return the live level that came to this thread in OpenTelemetry's context alone."""
-    level = otel_context.get_value(_LEVEL_KEY)
-    while isinstance(level, LevelState) and level.ending is not None:
+    place = otel_context.get_value(_PLACE_KEY)
+    level = place.level if isinstance(place, Place) else None
+    while level is not None and level.ending is not None:
         level = level.parent
-    return level if isinstance(level, LevelState) else None
+    return level
+
+
+def top_place() -> Place | None:
+    """Return the innermost place of this context, whether its level has ended or not."""
+    return _current.get()
 
 
 def live_place() -> Place | None:
@@ -101,17 +110,17 @@ def live_place() -> Place | None:
 
 def base_context() -> Context:
     """Return OpenTelemetry's current context, with levels that have ended taken off its top."""
-    now = otel_context.get_current()
-    place = _current.get()
-    while place is not None and place.level.ending is not None:
-        if place.previous is None or place.level.inherited:  # the span of the process we were forked from is a parent
-            return now
-        if now is place.attached:
-            now = place.previous
-        elif place.span is not None and trace.get_current_span(now) is place.span:
-            now = trace.set_span_in_context(trace.get_current_span(place.previous), now)
-        place = place.outer
-    return now
+    return _without_ended(otel_context.get_current())
+
+
+def _without_ended(context: Context) -> Context:
+    while True:
+        place = otel_context.get_value(_PLACE_KEY, context)
+        if not isinstance(place, Place) or place.level.ending is None or place.previous is None:
+            return context
+        if place.level.inherited:  # the span of the process we were forked from is a parent
+            return context
+        context = place.taken_off(context)
 
 
 class Body:
@@ -124,9 +133,9 @@ class Body:
 
     __slots__ = ("_context", "_place")
 
-    def __init__(self, level: LevelState) -> None:
-        self._place: Place | None = Place(level, live_place(), base_context() if level.context is not None else None)
-        self._context: Context | None = level.context
+    def __init__(self, place: Place) -> None:
+        self._place: Place | None = place
+        self._context = place.attached
 
     def __enter__(self) -> None:
         self._swap()

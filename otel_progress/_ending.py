@@ -20,6 +20,9 @@ Redact = Callable[[str], str]
 _CANCELLED: Final = frozenset({"CancelledError", "Cancelled"})
 """Names of the exceptions by which asyncio, trio and anyio cancel; by name, so that none of them is imported."""
 
+STACK_FRAMES: Final = 50
+"""Frames of a stack, the innermost ones."""
+
 Told = tuple[str | None, str | None, str | None]
 """Type, message and stack of an error, redacted and shortened."""
 
@@ -33,27 +36,37 @@ def outcome_of(error: BaseException | None) -> State:
     if isinstance(error, Exception):
         return State.CANCELLED if isinstance(error, ProgressCancelled) else State.FAILED
     if isinstance(error, SystemExit):
-        return State.COMPLETED if error.code in {None, 0} else State.INTERRUPTED
+        succeeded = error.code is None or (isinstance(error.code, int) and error.code == 0)
+        return State.COMPLETED if succeeded else State.INTERRUPTED
     if isinstance(error, KeyboardInterrupt):
         return State.INTERRUPTED
     if isinstance(error, GeneratorExit):
         return State.ABANDONED
-    return State.CANCELLED if type(error).__name__ in _CANCELLED else State.FAILED
+    cancelled = any(kind.__name__ in _CANCELLED for kind in type(error).__mro__)
+    return State.CANCELLED if cancelled else State.FAILED
 
 
 def tell(error: BaseException | str, redact: Redact, tally: Tally, *, stack: bool = True) -> Told:
     """Return what telemetry may say about an error. Formatted here and now: keeping the error would keep its frames."""
     if not isinstance(error, BaseException):
-        return None, _redacted(_bounds.text(error), redact, tally), None
+        return None, _message(error, redact, tally), None
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    message = _redacted(_bounds.text(error), redact, tally)
+    message = _message(error, redact, tally)
     if not stack:
         return name, message, None
     with tally.containing("stack"):
-        lines = "".join(traceback.format_exception(error))
-        return name, message, _redacted(lines[-_bounds.STACK_LIMIT :], redact, tally)
+        # The limit is for deep recursion: each level that such an error leaves would format a thousand frames.
+        lines = "".join(traceback.format_exception(error, limit=-STACK_FRAMES))[-2 * _bounds.STACK_LIMIT :]
+        told = _redacted(lines.encode("utf-8", "backslashreplace").decode(), redact, tally)  # no lone surrogates
+        return name, message, told and told[-_bounds.STACK_LIMIT :]
     return name, message, None
+
+
+def _message(error: object, redact: Redact, tally: Tally) -> str | None:
+    # Cut after it is redacted: half a secret does not look like one.
+    told = _redacted(_bounds.text(error, 2 * _bounds.TEXT_LIMIT), redact, tally)
+    return told and _bounds.text(told)
 
 
 def _redacted(text: str, redact: Redact, tally: Tally) -> str | None:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from opentelemetry.metrics import CallbackOptions, Meter, Observation
+from opentelemetry import metrics
+from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation
 
 from otel_progress import names
 from otel_progress._clock import SYSTEM_CLOCK
+from otel_progress._registry import Totals
 from otel_progress.names import Metric, State
 
 if TYPE_CHECKING:
     from otel_progress._contain import Tally
     from otel_progress._model import Clock
-    from otel_progress._registry import Labels, Registry, Totals
+    from otel_progress._registry import Labels, Registry
     from otel_progress._state import LevelState
 
 Attributes = dict[str, str]
@@ -25,25 +28,27 @@ View = dict[Metric, Rows]
 _LIVE_STATES: Final = (State.PENDING, State.RUNNING, State.PAUSED, State.RETRYING)
 
 
+class Source(NamedTuple):
+    """Where numbers come from: the registry and tally of one runtime, and what to do before they are read."""
+
+    registry: Registry
+    tally: Tally
+    before: Callable[[], None]
+
+
 class Instruments:
     """
-    Every instrument of one runtime.
+    Every instrument of one meter.
 
     Each is observed through a callback. All callbacks of one collection read the same view, so that done and limit
     agree; a view is made anew as soon as an instrument asks a second time. Nothing is computed per advance.
+
+    There can be several sources: when `configure` replaces the runtime, the levels and totals of the one before remain.
     """
 
-    def __init__(
-        self,
-        meter: Meter,
-        registry: Registry,
-        tally: Tally,
-        clock: Clock = SYSTEM_CLOCK,
-        before: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._before = before
-        self._registry = registry
-        self._tally = tally
+    def __init__(self, meter: Meter, source: Source, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._sources: tuple[Source, ...] = (source,)
+        self._tally = source.tally
         self._clock = clock
         self._lock = threading.Lock()  # covers the view in use and who has read it
         self._view: View = {}
@@ -65,17 +70,25 @@ class Instruments:
             explicit_bucket_boundaries_advisory=names.DURATION_BOUNDARIES,
         )
 
+    def also(self, source: Source) -> None:
+        """Show another runtime's numbers as well."""
+        self._sources = (*self._sources, source)
+
+    def after_fork(self) -> None:
+        """In the child: another thread of the parent may have held the lock."""
+        self._lock = threading.Lock()
+
     def record_duration(self, level: LevelState) -> None:
         """Record how long an ended level took, in its own context so that exemplars link to its trace."""
         if level.ending is not None:
-            attributes = label_attributes(self._registry.labels(level))
+            attributes = label_attributes(level.runtime.registry.labels(level))
             attributes[names.OUTCOME] = level.ending.outcome.value
             self._duration.record(max(level.ending.at - level.started, 0.0), attributes, level.context)
 
     def _callback(self, metric: Metric) -> Callable[[CallbackOptions], Iterable[Observation]]:
         def observe(_: CallbackOptions) -> Iterable[Observation]:
             try:
-                return [Observation(value, attributes) for value, attributes in self._rows(metric)]
+                return [Observation(_carried(value), attributes) for value, attributes in self._rows(metric)]
             except Exception as error:  # noqa: BLE001  # OTel would log it as its own error, at every collection
                 self._tally.contain("metrics", error)
                 return []
@@ -91,12 +104,18 @@ class Instruments:
             return self._view.get(metric, [])
 
     def _make_view(self) -> View:
-        self._before()
-        live, totals = self._registry.read()
-        groups: dict[Labels, list[LevelState]] = {labels: [] for labels in totals}
-        for level in live:
-            groups[self._registry.labels(level)].append(level)
-            totals[self._registry.labels(level)].add(level.counts(), level.counters)
+        totals: dict[Labels, Totals] = {}
+        groups: dict[Labels, list[LevelState]] = {}
+        for source in self._sources:
+            source.before()
+            live, ended = source.registry.read()
+            for labels, done in ended.items():
+                totals.setdefault(labels, Totals()).merge(done)
+                groups.setdefault(labels, [])
+            for level in live:
+                labels = source.registry.labels(level)
+                groups[labels].append(level)
+                totals[labels].add(level.counts(), level.counters)
         view: View = {metric: [] for metric in names.METRICS}
         now, now_ns = self._clock.monotonic(), self._clock.wall_ns()
         for labels, levels in groups.items():
@@ -106,12 +125,16 @@ class Instruments:
             for gauge, reading in self._gauges(levels, now, now_ns):
                 if reading is not None:
                     view[gauge].append((reading, attributes))
-        for metric, tally in (
-            (names.TELEMETRY_DROPPED, self._tally.dropped),
-            (names.TELEMETRY_IGNORED, self._tally.ignored),
-            (names.TELEMETRY_CONTAINED, self._tally.contained),
+        tallies = [source.tally for source in self._sources]
+        for metric, counters in (
+            (names.TELEMETRY_DROPPED, [tally.dropped for tally in tallies]),
+            (names.TELEMETRY_IGNORED, [tally.ignored for tally in tallies]),
+            (names.TELEMETRY_CONTAINED, [tally.contained for tally in tallies]),
         ):
-            view[metric] = [(value, {names.REASON: reason}) for reason, value in list(tally.items())]
+            reasons: Counter[str] = Counter()
+            for counter in counters:
+                reasons.update(dict(counter))
+            view[metric] = [(value, {names.REASON: reason}) for reason, value in reasons.items()]
         return view
 
     def _gauges(self, levels: list[LevelState], now: float, now_ns: int) -> Iterator[tuple[Metric, float | None]]:
@@ -148,6 +171,33 @@ class Instruments:
         yield names.LEVEL_LAST_ADVANCE, now_ns / 1e9 - max(now - level.last_advance for level in alive)
         yield names.LEVEL_HEARTBEAT, None if self.heartbeat_ns is None else self.heartbeat_ns / 1e9
         yield names.QUALITY_GAUGE, min((level.quality for level in alive if level.quality is not None), default=None)
+
+
+_shared: tuple[Instruments, ...] = ()
+_shared_lock = threading.Lock()  # covers the creation of the shared instruments
+
+
+def instruments_of(provider: MeterProvider | None, source: Source, clock: Clock) -> Instruments:
+    """
+    Return the instruments of a provider, ``None`` for the global one, showing ``source``.
+
+    Those of the global provider are made once for all runtimes: a second instrument of the same name would be given the
+    callbacks of the first.
+    """
+    global _shared  # noqa: PLW0603  # one for the process, as is the global provider
+    if provider is not None and provider is not metrics.get_meter_provider():
+        return Instruments(provider.get_meter(names.SCOPE), source, clock)
+    with _shared_lock:
+        if _shared:
+            _shared[0].also(source)
+        else:
+            _shared = (Instruments(metrics.get_meter(names.SCOPE), source, clock),)
+        return _shared[0]
+
+
+def _carried(value: float) -> float:
+    # An integer that OTLP cannot carry would drop the whole batch it travels in.
+    return value if type(value) is not int or value.bit_length() < 64 else float(value)  # noqa: PLR2004
 
 
 def label_attributes(labels: Labels) -> Attributes:

@@ -32,7 +32,7 @@ ITEM_ERRORS_NOTED: Final = 10
 _NO_CELLS: Final[dict[int, list[float]]] = {}
 """Cells of a level that is not running: never filled, so every advance takes the slow path that says why."""
 
-_LARGEST: Final = 2**63 - 1
+_LARGEST: Final = _bounds.LARGEST
 _OUTCOMES: Final = {ItemOutcome.OK.value: 0, ItemOutcome.FAILED.value: 1, ItemOutcome.SKIPPED.value: 2}
 _BYTES: Final = 3
 
@@ -46,7 +46,18 @@ class Level:
     they cost next to nothing.
     """
 
-    __slots__ = ("__weakref__", "_again", "_cells", "_item_errors", "_kind", "_options", "_parent", "_place", "_state")
+    __slots__ = (
+        "__weakref__",
+        "_again",
+        "_cells",
+        "_free",
+        "_item_errors",
+        "_kind",
+        "_options",
+        "_parent",
+        "_place",
+        "_state",
+    )
 
     def __init__(self, kind: Kind, options: dict[str, Any], parent: LevelState | None = None) -> None:
         self._kind: Kind = kind
@@ -55,38 +66,80 @@ class Level:
         self._state: LevelState | None = None
         self._cells = _NO_CELLS
         self._place: _context.Place | None = None
-        self._again: list[Self] | None = None
+        self._free = [True]
+        """Holds one thing while this object stands for no run: who takes it may start one, and puts it back after."""
+        self._again: list[Self] = []
+        """Objects that stand for runs entered through this one while it had its own."""
         self._item_errors = 0
 
     # --- start and end ------------------------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
-        """Start the level and make it current. Entered again, it starts another level of the same kind."""
-        if self._state is not None:
-            again = self._fresh()
-            self._again = [*(self._again or ()), again]
-            return again.__enter__()
-        self._start(current=True)
-        return self
+        """
+        Start the level and make it current.
+
+        Entered again after its end, it starts the next level of its kind; while it is live (in itself, or by several
+        threads), another one is started and returned.
+        """
+        if self._claim():
+            self._start(current=True)
+            return self
+        again = self._fresh().__enter__()
+        self._again.append(again)
+        return again
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, stack: TracebackType | None
     ) -> None:
         """End the level by the table of endings; the exception goes on unchanged."""
-        if self._again:
-            self._again.pop().__exit__(kind, error, stack)
+        again = self._entered_here() if self._again else self
+        if again is not self:
+            self._again.remove(again)
+            again.__exit__(kind, error, stack)
             return
-        self._finish(outcome_of(error), error)
-        if self._place is not None:
-            self._place.leave()
+        try:
+            self._finish_block(error)
+            place, self._place = self._place, None
+            if place is not None:
+                place.leave()
+        except RecursionError:  # at the bottom of a stack there is no room for us: whoever comes next ends it
+            if self._state is not None:
+                self._state.runtime.dropped.append((self._state, None))
+        self._release()
+
+    def _claim(self) -> bool:
+        """Take this object for one run; ``False`` if it stands for another that is not over. Safe from any thread."""
+        try:
+            return self._free.pop()
+        except IndexError:
+            return False
+
+    def _release(self) -> None:
+        if not self._free:
+            self._free.append(True)
+
+    def _entered_here(self) -> Self:
+        """Return which of the levels entered through this object this context is in, innermost first."""
+        entered = {other._place: other for other in (self, *self._again) if other._place is not None}
+        place = _context.top_place()
+        while place is not None:
+            if place in entered:
+                return entered[place]
+            place = place.outer
+        over = self._state is not None and self._state.ending is not None and self._place is not None
+        return self if over or not self._again else self._again[-1]
 
     def _fresh(self) -> Self:
         return type(self)(self._kind, self._options, self._parent)
 
-    def _start(self, *, current: bool) -> None:
+    def _finish_block(self, error: BaseException | None) -> None:
+        self._finish(outcome_of(error), error)
+
+    def _start(self, *, current: bool) -> _context.Place | None:
         runtime = _runtime.get()
         if not runtime.enabled:
-            return
+            return None
+        self._state, self._cells, self._item_errors = None, _NO_CELLS, 0
         try:
             place = open_level(runtime, self._kind, self._options, self._parent)
             level = self._state = place.level
@@ -97,16 +150,19 @@ class Level:
                 self._place = place
                 place.enter()
         except Exception as error:  # noqa: BLE001  # a program must not fail because its progress cannot be told
+            if self._state is not None:
+                runtime.dropped.append((self._state, None))
+                self._state, self._cells = None, _NO_CELLS
             runtime.tally.contain("start", error)
+            return None
+        return place
 
-    def _finish(
-        self, outcome: State, error: BaseException | str | None = None, *, handed_out: float | None = None
-    ) -> None:
+    def _finish(self, outcome: State, error: BaseException | str | None = None) -> None:
         level = self._state
         if level is None or level.ending is not None:
             return
         runtime: _runtime.Runtime = level.runtime
-        runtime.end(level, outcome, error, handed_out=handed_out)
+        runtime.end(level, outcome, error)
         self._cells = _NO_CELLS
 
     # --- decorator ----------------------------------------------------------------------------------------------------
@@ -119,8 +175,8 @@ class Level:
 
     def start_body(self) -> AbstractContextManager[object]:
         """Start the level of a decorated generator; return what makes it current while the body runs. Internal."""
-        self._start(current=False)
-        return _context.NOTHING if self._state is None else _context.Body(self._state)
+        place = self._start(current=False)
+        return _context.NOTHING if place is None else _context.Body(place)
 
     def finish_body(self, outcome: State, error: BaseException | None = None) -> None:
         """End the level of a decorated generator. Internal."""
@@ -143,7 +199,7 @@ class Level:
                 if type(n) is int and 0 <= n <= _LARGEST:
                     cell[0] += n
                     return
-        except KeyError:
+        except Exception:  # noqa: BLE001, S110  # no cell yet, or an outcome that cannot be compared
             pass
         self._advance(n, bytes, outcome)
 
@@ -215,14 +271,14 @@ class Level:
             self._ignore("bad_count")
         elif level is not None:
             label = _bounds.name(name)
-            key = (label, _bounds.name(unit) if unit else STANDARD_COUNTERS.get(label, ""))
+            key = (label, STANDARD_COUNTERS.get(label, "") if unit is None else _bounds.text(unit, _bounds.NAME_LIMIT))
             runtime: _runtime.Runtime = level.runtime
             if level.counters is None or key not in level.counters:
                 key = runtime.registry.counter_key(*key, level)
             with level.lock:
-                if level.counters is None:
-                    level.counters = {}
-                level.counters[key] = level.counters.get(key, 0) + number
+                if level.ending is None:  # what has ended is in the totals already
+                    level.counters = level.counters or {}
+                    level.counters[key] = level.counters.get(key, 0) + number
 
     def set_quality(self, quality: float) -> None:
         """Set how good the results are, 0 to 1."""
@@ -354,7 +410,7 @@ class Level:
             runtime = _runtime.get()
             name = _bounds.name(self._options["name"] or "unnamed")
             now, now_ns = runtime.clock.monotonic(), runtime.clock.wall_ns()
-            level = LevelState(name, name, None, now, now_ns, DEFAULT_UNIT, is_operation=self._kind == "operation")
+            level = LevelState(name, name, None, now, now_ns, DEFAULT_UNIT, self._kind == "operation")
             describe(level, self._options)
             level.state = State.PENDING
             return level.snapshot(now, now_ns)

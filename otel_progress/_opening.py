@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from opentelemetry import trace
 
 from otel_progress import _bounds, _context, _spans
 from otel_progress._propagation import environment_parent
-from otel_progress._state import LevelState
+from otel_progress._state import PHASES_LIMIT, LevelState
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -31,26 +32,27 @@ def open_level(runtime: Runtime, kind: Kind, options: Mapping[str, Any], named: 
     """
     if runtime.dropped:
         runtime.reap()
-    place = _context.live_place()
-    above = _nearest_live(named)
-    if above is None:
-        above = place.level if place is not None else _context.carried_level()
-    if above is None:
+    outer, here = _context.live_place(), _context.current_level()
+    above = _nearest_live(named) or here
+    if above is None or kind == "operation":
         runtime.look()
     level = _make(runtime, kind, options, above)
     previous: Context | None = None
+    context: Context | None = None
     if runtime.tracer is not None:
         previous = base = _context.base_context()
         if above is None:
             base = environment_parent(base)
-        elif above.context is not None and (place is None or above is not place.level):
+        elif above.context is not None and above is not here:
             base = above.context  # a parent named from elsewhere, another thread perhaps: its span and its baggage
-        level.context = _with_span(runtime, runtime.tracer, level, base)
+        context = _with_span(runtime, runtime.tracer, level, base)
     elif runtime.busy:
-        level.context = previous = _context.base_context()
+        context = previous = _context.base_context()
+    place = _context.Place(level, outer, previous, context)
+    level.context = place.attached
     if level.parent is not None:
         level.parent.adopt(level)
-    return _context.Place(level, place, previous)
+    return place
 
 
 def _with_span(runtime: Runtime, tracer: trace.Tracer, level: LevelState, base: Context) -> Context:
@@ -58,11 +60,11 @@ def _with_span(runtime: Runtime, tracer: trace.Tracer, level: LevelState, base: 
     try:
         span = level.span = _spans.start(tracer, level, base)
         ids = span.get_span_context()
-        level.trace_ids = (ids.trace_id, ids.span_id)
-        base = trace.set_span_in_context(span, base)
+        level.trace_ids = (ids.trace_id, ids.span_id) if ids.is_valid else None
+        return trace.set_span_in_context(span, base)
     except Exception as error:  # noqa: BLE001  # samplers, processors and id generators are not ours
         runtime.tally.contain("span_start", error)
-    return _context.with_level(level, base)
+        return base
 
 
 def _nearest_live(level: LevelState | None) -> LevelState | None:
@@ -81,9 +83,8 @@ def _make(runtime: Runtime, kind: Kind, options: Mapping[str, Any], above: Level
         is_operation = remote is None  # a level outside any operation is its own
     operation = parent.operation if parent is not None else remote.operation if remote is not None else name
     now, now_ns = runtime.clock.monotonic(), runtime.clock.wall_ns()
-    level = LevelState(
-        name, operation, parent, now, now_ns, options.get("unit") or DEFAULT_UNIT, is_operation=is_operation
-    )
+    unit = _bounds.name(options["unit"]) if "unit" in options else DEFAULT_UNIT
+    level = LevelState(name, operation, parent, now, now_ns, unit, is_operation)
     level.runtime = runtime
     if parent is None:
         level.run_id = (remote and remote.run_id) or uuid.uuid4().hex
@@ -107,15 +108,21 @@ def describe(level: LevelState, options: Mapping[str, Any]) -> None:
         level.metadata = _bounds.metadata(options["metadata"])
         if level.metadata is None:
             level.ignore("bad_metadata")
-    for name, weight in _phases(options.get("phases")):
-        share = _bounds.number(weight)
-        if share is None:
-            level.ignore("bad_plan")
-        else:
-            level.plan(_bounds.name(name), share, None)
+    if "phases" in options:
+        try:
+            phases = _phases(options["phases"])
+        except Exception:  # noqa: BLE001  # not what the signature says, or somebody else's iterable
+            phases = [("", None)]
+        for name, weight in phases:
+            share = _bounds.number(weight)
+            if share is None:
+                level.ignore("bad_plan")
+            else:
+                level.plan(_bounds.name(name), share, None)
 
 
-def _phases(given: object) -> Iterable[tuple[object, object]]:
-    if isinstance(given, Mapping):
-        return given.items()
-    return [(name, 1.0) for name in given] if isinstance(given, Iterable) and not isinstance(given, str) else ()
+def _phases(given: Any) -> list[tuple[object, object]]:  # noqa: ANN401  # whatever was handed in
+    if isinstance(given, str):
+        raise TypeError(given)
+    pairs = given.items() if isinstance(given, Mapping) else ((name, 1.0) for name in given)
+    return [(name, weight) for name, weight in islice(pairs, PHASES_LIMIT + 1)]

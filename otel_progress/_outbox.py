@@ -85,6 +85,10 @@ class Outbox:
                     self._idle = False
                     self._hurry.set()
                     self._awaken()
+                    if self._thread is None:
+                        self._work()
+                        self._idle = True
+                        continue
                     left = deadline - time.monotonic()
                     if left <= 0 or self._stopped:
                         return False
@@ -108,9 +112,7 @@ class Outbox:
                     thread = threading.Thread(target=self._run, name="otel_progress-outbox", daemon=True)
                     try:
                         thread.start()
-                    except RuntimeError as error:  # no threads at interpreter exit
-                        self._tally.contain("outbox", error)
-                        self._stopped = True
+                    except RuntimeError:  # no threads at interpreter exit: `flush` does the work itself
                         return
                     self._thread = thread
         self._wake.set()
@@ -146,7 +148,7 @@ class Outbox:
             self._busy_since = time.monotonic()
             try:
                 call(*args)
-            except Exception as error:  # noqa: BLE001  # exporters, handlers and callbacks are not ours
+            except BaseException as error:  # noqa: BLE001  # exporters and callbacks are not ours, nor is their sys.exit()
                 self._tally.contain(getattr(call, "__name__", "outbox"), error)
             finally:
                 self._busy_since = None

@@ -23,6 +23,8 @@ COUNTER_SERIES_LIMIT: Final = 1_500
 Labels = tuple[str, str | None]
 """(operation, level); the level is ``None`` on the operation's own series."""
 
+_OTHER: Final[Labels] = (OVERFLOW, OVERFLOW)
+
 
 @dataclass(slots=True)
 class Totals:
@@ -42,12 +44,14 @@ class Totals:
         self.failed += counts.failed
         self.skipped += counts.skipped
         self.bytes += counts.bytes
-        for key, value in list((counters or {}).items()):
-            self.counters[key] = self.counters.get(key, 0) + value
+        if counters:
+            for key, value in list(counters.items()):
+                self.counters[key] = self.counters.get(key, 0) + value
 
-    def copy(self) -> Totals:
-        """Return a copy that shares nothing."""
-        return Totals(self.ok, self.failed, self.skipped, self.bytes, dict(self.counters), set(self.states))
+    def merge(self, other: Totals) -> None:
+        """Add what other levels have done."""
+        self.add(Counts(other.ok, other.failed, other.skipped, other.bytes), other.counters)
+        self.states |= other.states
 
 
 class Registry:
@@ -77,20 +81,24 @@ class Registry:
 
     def add(self, level: LevelState) -> None:
         """Register a level that starts."""
-        with self._lock:
-            if len(self._live) < self._live_limit:
-                self._live[level.key] = level
-            else:
-                self._tally.drop("live_levels")
-            self._of(level)
+        if len(self._live) < self._live_limit:
+            self._live[level.key] = level  # one step, so it needs no lock
+        else:
+            self._tally.drop("live_levels")
 
-    def remove(self, level: LevelState) -> None:
-        """Move an ended level's numbers to the totals; keep it in the history if nothing is above it."""
+    def remove(self, level: LevelState, *, counted: bool = True) -> None:
+        """Move an ended level's numbers to the totals, if counted; keep it in the history if nothing is above it."""
+        if not counted and level.parent is not None:
+            self._live.pop(level.key, None)
+            return
         with self._lock:
             self._live.pop(level.key, None)
-            self._of(level).add(level.final, level.counters)
+            if counted:
+                self._of(level).add(level.final, level.counters)
             if level.parent is None:
                 self._finished.append(level)
+        if counted and self.labels(level) is _OTHER:
+            self._tally.drop("label_sets")
 
     def saw(self, level: LevelState) -> None:
         """Remember that a level was in its present live state."""
@@ -113,12 +121,18 @@ class Registry:
     def read(self) -> tuple[list[LevelState], dict[Labels, Totals]]:
         """Return the live levels and a copy of the totals of the ended ones, of one moment."""
         with self._lock:
-            return list(self._live.values()), {labels: totals.copy() for labels, totals in self._totals.items()}
+            live = self.live()
+            for level in live:
+                self._of(level)
+            totals: dict[Labels, Totals] = {}
+            for labels, ended in self._totals.items():
+                totals.setdefault(labels, Totals()).merge(ended)
+            return live, totals
 
     def labels(self, level: LevelState) -> Labels:
         """Return the label set of a level; one for all beyond the limit."""
         own = (level.operation, None if level.is_operation else level.name)
-        return self._labels.get(own, (OVERFLOW, OVERFLOW))
+        return self._labels.get(own, _OTHER)
 
     def counter_key(self, name: str, unit: str, level: LevelState) -> tuple[str, str]:
         """Return the name and unit a counter is kept under; one for all beyond the limits."""
@@ -128,16 +142,18 @@ class Registry:
             if key in known:
                 return key
             new_name = name not in self._counter_names
-            if (new_name and len(self._counter_names) >= COUNTER_NAMES_LIMIT) or (
+            full = (new_name and len(self._counter_names) >= COUNTER_NAMES_LIMIT) or (
                 self._counter_series >= COUNTER_SERIES_LIMIT
-            ):
-                self._tally.drop("counter_names")
+            )
+            if full:
                 key = (OVERFLOW, "")
             else:
                 self._counter_names.add(name)
                 self._counter_series += 1
             known.setdefault(key, 0)
-            return key
+        if full:
+            self._tally.drop("counter_names")
+        return key
 
     def forget(self) -> None:
         """Drop the live levels: after a fork they are the parent's."""
@@ -154,8 +170,7 @@ class Registry:
             if len(self._labels) < self._label_sets_limit:
                 labels = self._labels[own] = own
             else:
-                self._tally.drop("label_sets")
-                labels = (OVERFLOW, OVERFLOW)
+                labels = _OTHER
         totals = self._totals.get(labels)
         if totals is None:
             totals = self._totals[labels] = Totals()

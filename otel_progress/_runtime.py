@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
@@ -17,9 +18,9 @@ from otel_progress import _spans, names
 from otel_progress._clock import SYSTEM_CLOCK
 from otel_progress._config import Config
 from otel_progress._contain import Tally
-from otel_progress._ending import NOTHING_TOLD, Told, owner, tell
+from otel_progress._ending import NOTHING_TOLD, Told, outcome_of, owner, tell
 from otel_progress._events import Events
-from otel_progress._instruments import Instruments
+from otel_progress._instruments import Instruments, Source, instruments_of
 from otel_progress._model import Change, ChangeKind, Health
 from otel_progress._outbox import Outbox
 from otel_progress._registry import Registry
@@ -44,6 +45,9 @@ FRESH_SECONDS: Final = 0.5
 """Age up to which a sample serves a reader; only then is the level looked at outside the ticker."""
 
 Callback = Callable[[Change], object]
+
+Moment = tuple[float, int]
+"""Monotonic seconds and wall nanoseconds."""
 
 
 class Runtime:
@@ -77,8 +81,11 @@ class Runtime:
         self.outbox = Outbox(self.tally)
         self.ticker = Ticker(self.tick, self.tally) if ticker else None
         self.events = Events(logger_provider)
-        self.dropped: deque[LevelState] = deque()
-        """Levels whose iterator vanished: a destructor may run anywhere, so it only appends; `reap` does the rest."""
+        self.dropped: deque[tuple[LevelState, Moment | None]] = deque()
+        """
+        Levels whose iterator vanished, and when, and levels that could not be ended for want of stack: a destructor may
+        run anywhere, so it only appends; `reap` does the rest.
+        """
         self.tracer = tracer_provider.get_tracer(names.SCOPE) if tracer_provider is not None else None
         self._recording = tracer_provider is not None or meter_provider is not None
         self._meter_provider = meter_provider
@@ -86,10 +93,12 @@ class Runtime:
         self._instruments_lock = threading.Lock()  # covers the creation of the instruments
         self._callbacks: tuple[Callback, ...] = ()
         self._callbacks_lock = threading.RLock()  # covers changes of the tuple; readers take it as it is
-        self._cursor = 0
+        self._next_key = 0
         self._tick_at: float | None = None
         self._heartbeat_ns: int | None = None
+        self._meters_seen: metrics.MeterProvider | None = None
         self._exit_hooked = False
+        self._unhook_threads: Callable[[], None] | None = None
 
     def _environment(self) -> Config:
         # Nobody is configuring here: a wrong variable is logged, and the defaults hold.
@@ -108,9 +117,12 @@ class Runtime:
             if not isinstance(provider, trace.ProxyTracerProvider):
                 self.tracer = provider.get_tracer(names.SCOPE)
                 self._recording = True
-                self._exit_hooked = False  # after the provider's own hook, to run before it
-        if not self._recording and not type(metrics.get_meter_provider()).__name__.startswith(("_Proxy", "NoOp")):
-            self._recording = True
+                self._exit_hooked = False
+        meters = metrics.get_meter_provider()
+        if meters is not self._meters_seen:
+            self._meters_seen = meters
+            self._recording = self._recording or not type(meters).__name__.startswith(("_Proxy", "NoOp"))
+            self._exit_hooked = False
         if not self._recording:
             return
         if self._instruments is None:
@@ -118,14 +130,33 @@ class Runtime:
         if not self._exit_hooked:
             self._exit_hooked = True
             atexit.unregister(self._at_exit)
-            atexit.register(self._at_exit)
+            atexit.register(self._at_exit)  # after the providers' own hooks, to run before them
+            self._hook_threads()
+
+    def _hook_threads(self) -> None:
+        """Hear of exceptions that leave a thread; whoever was told of them so far still is."""
+        if self._unhook_threads is not None:
+            return
+        before = threading.excepthook
+
+        def hook(args: threading.ExceptHookArgs) -> None:
+            with self.tally.containing("excepthook"):
+                if args.exc_value is not None:
+                    self.thread_failed(args.exc_value)
+            before(args)
+
+        def unhook() -> None:
+            if threading.excepthook is hook:
+                threading.excepthook = before
+
+        threading.excepthook = hook
+        self._unhook_threads = unhook
 
     def _make_instruments(self) -> None:
         with self._instruments_lock:
             if self._instruments is None:
-                provider = self._meter_provider
-                meter = provider.get_meter(names.SCOPE) if provider else metrics.get_meter(names.SCOPE)
-                self._instruments = Instruments(meter, self.registry, self.tally, self.clock, self.reap)
+                source = Source(self.registry, self.tally, self.reap)
+                self._instruments = instruments_of(self._meter_provider, source, self.clock)
 
     @property
     def busy(self) -> bool:
@@ -158,19 +189,31 @@ class Runtime:
         level: LevelState,
         outcome: State,
         error: BaseException | str | None = None,
-        *,
-        handed_out: float | None = None,
     ) -> None:
         """End a level, once: freeze its numbers, end the iterators it leaves behind, hand it to the outbox."""
+        if self.dropped:
+            self.reap()
+        self._end(level, outcome, error)
+
+    def _end(
+        self,
+        level: LevelState,
+        outcome: State,
+        error: BaseException | str | None = None,
+        at: Moment | None = None,
+    ) -> None:
         try:
-            now, now_ns = self.clock.monotonic(), self.clock.wall_ns()
-            told = NOTHING_TOLD if error is None else self.tell(error, stack=outcome is State.FAILED)
-            if self.dropped:
-                self.reap()
+            now, now_ns = at or (self.clock.monotonic(), self.clock.wall_ns())
+            told = NOTHING_TOLD
+            if error is not None and outcome is not State.COMPLETED:  # an exit with success is no error
+                told = self.tell(error, stack=outcome is State.FAILED)
             if level.iterators:
                 self._end_iterators(level, outcome, error)
-            if level.end(Ending(outcome, now, now_ns, *told), handed_out=handed_out):
+            # A wall clock set back meanwhile must not make the span end before it starts.
+            if level.end(Ending(outcome, now, max(now_ns, level.started_ns), *told)):
                 self._ended(level)
+        except RecursionError:  # at the bottom of a stack there is no room for us: whoever comes next ends it
+            self.dropped.append((level, at))
         except Exception as failure:  # noqa: BLE001  # a program must not fail because its progress cannot be told
             self.tally.contain("end", failure)
 
@@ -181,21 +224,25 @@ class Runtime:
     def _end_iterators(self, level: LevelState, outcome: State, error: BaseException | str | None) -> None:
         """End the iterators that outlived their loop (kept by a traceback or a variable), if they are this caller's."""
         here = owner()
-        for child, owned_by in list((level.iterators or {}).values()):
-            if owned_by == here:
-                self.end(child, State.FAILED if outcome is State.FAILED else State.ABANDONED, error)
+        for child in list((level.iterators or {}).values()):
+            if child.run_by == here:
+                self._end(child, State.FAILED if outcome is State.FAILED else State.ABANDONED, error)
 
     def _ended(self, level: LevelState) -> None:
         level.handle = None
         self.registry.remove(level)
-        if not self.busy:
+        ending = level.ending
+        if ending is None or not self.busy:
             return
-        if level.ending is not None and level.ending.outcome is State.ABANDONED:
+        if not level.announced and ending.at - level.started >= self.config.open_after_seconds:
+            self._announce(level)  # it ended before the ticker saw that it was old enough
+        if ending.outcome is State.ABANDONED:
             taken = self.outbox.put_later(ABANDONED_GRACE_SECONDS, self._export, level)
         else:
             taken = self.outbox.put(self._export, level)
-        if not taken:
-            self._record_duration(level)  # a full queue costs the span, never a number
+        if not taken:  # a full queue costs the span, never a number
+            self._record_duration(level)
+            level.span = level.context = None
         if self._callbacks:
             self._notify("ended", level)
 
@@ -222,12 +269,12 @@ class Runtime:
 
     def reap(self) -> None:
         """End the levels whose iterators have vanished."""
-        while self.dropped:
+        for _ in range(len(self.dropped)):
             try:
-                level = self.dropped.popleft()
-            except IndexError:
+                level, at = self.dropped.popleft()
+            except IndexError:  # another thread took it
                 return
-            self.end(level, State.ABANDONED)
+            self._end(level, State.ABANDONED, at=at)
 
     # --- the ticker ---------------------------------------------------------------------------------------------------
 
@@ -235,20 +282,23 @@ class Runtime:
         """
         Look at the live levels: sample, estimate, beat. Return whether there are any.
 
-        Levels are taken in turn until the budget is spent; the next tick goes on where this one stopped.
+        Levels are taken in turn until the budget is spent, the newest first, so that children come before their
+        parents, which count their shares. The next tick goes on below where this one stopped: by key, because levels
+        come and go meanwhile.
         """
         self._heartbeat_ns = self.clock.wall_ns()
         if self._instruments is not None:
             self._instruments.heartbeat_ns = self._heartbeat_ns
         self.reap()
         levels = self.registry.live()
+        first = bisect_left(levels, self._next_key, key=lambda level: level.key) or len(levels)
         # Time as the process has it: a budget counts what the thread really takes from the program.
         until = time.perf_counter() + TICK_BUDGET_SECONDS
-        for looked_at in range(len(levels)):
-            level = levels[(self._cursor + looked_at) % len(levels)]
+        self._next_key = 0
+        for level in (*reversed(levels[:first]), *reversed(levels[first:])):
             self._look_at(level, self.clock.monotonic())
             if time.perf_counter() > until and self.ticker is not None:
-                self._cursor = (self._cursor + looked_at + 1) % len(levels)
+                self._next_key = level.key
                 break
         return bool(levels)
 
@@ -298,7 +348,7 @@ class Runtime:
         for callback in self._callbacks:
             try:
                 callback(change)
-            except Exception as error:  # noqa: BLE001  # dropped: one that failed once fails at every change
+            except BaseException as error:  # noqa: BLE001  # dropped: one that failed once fails at every change
                 self.unsubscribe(callback)
                 self.tally.contain("callback", error)
 
@@ -318,6 +368,9 @@ class Runtime:
             self.ticker.stop()
         self.outbox.stop()
         atexit.unregister(self._at_exit)
+        if self._unhook_threads is not None:
+            self._unhook_threads()
+            self._unhook_threads = None
         return flushed
 
     def interrupt(self) -> None:
@@ -326,11 +379,14 @@ class Runtime:
             self.end(level, State.INTERRUPTED)
 
     def thread_failed(self, error: BaseException) -> None:
-        """Take in that an exception has left a thread: what it abandoned on its way has failed."""
+        """Take in that an exception has left this thread: what it abandoned on its way has failed."""
         self.reap()
-        ending = Ending(State.FAILED, 0.0, 0, type(error).__qualname__)
-        for level in self.registry.finished()[:10]:
-            level.fail_after_all(ending)
+        if outcome_of(error) is not State.FAILED:
+            return
+        ending = Ending(State.FAILED, 0.0, 0, self.tell(error, stack=False)[0])
+        for level in self.registry.finished():
+            if level.run_by is not None and level.run_by[0] == threading.get_ident():
+                level.fail_after_all(ending)
 
     def _at_exit(self) -> None:
         with self.tally.containing("exit"):
@@ -368,6 +424,9 @@ class Runtime:
         self.dropped.clear()
         self._instruments_lock = threading.Lock()
         self._callbacks_lock = threading.RLock()
+        self.tally.after_fork()
+        if self._instruments is not None:
+            self._instruments.after_fork()
 
 
 _runtime: Runtime | None = None

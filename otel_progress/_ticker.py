@@ -63,11 +63,16 @@ class Ticker:
                 next_at = max(next_at + self._interval, time.monotonic())
                 if self._stop.wait(max(next_at - time.monotonic(), 0.0)):
                     return
-                busy = True
-                try:
-                    busy = self._tick()
-                except Exception as error:  # noqa: BLE001  # the heartbeat must go on
-                    self._tally.contain("ticker", error)
-                if not busy:
+                if not self._look():
+                    # A level that started after that look saw us awake and did not wake us: look again.
                     self._awake = False
-                    break
+                    if not self._look():
+                        break
+                    self._awake = True
+
+    def _look(self) -> bool:
+        try:
+            return self._tick()
+        except Exception as error:  # noqa: BLE001  # the heartbeat must go on
+            self._tally.contain("ticker", error)
+            return True

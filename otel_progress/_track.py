@@ -8,6 +8,7 @@ from itertools import chain, compress, count
 from operator import length_hint
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
+from otel_progress._context import Place
 from otel_progress._ending import outcome_of, owner
 from otel_progress._level import Level, given
 from otel_progress._opening import Kind
@@ -21,10 +22,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_SIZED: Final = frozenset(
-    {list, tuple, range, dict, set, frozenset, str, bytes, bytearray, deque}
-    | {type({}.keys()), type({}.values()), type({}.items())}
-)
+_GROWING: Final = frozenset({list, bytearray})
+_HASHED: Final = frozenset({dict, set, frozenset, type({}.keys()), type({}.values()), type({}.items())})
+_SIZED: Final = _GROWING | _HASHED | {tuple, range, str, bytes, deque}
 """Exact types whose iterators know how much is left: reading that costs the loop nothing."""
 
 _DEFAULT_NAME: Final = "items"
@@ -42,7 +42,7 @@ class Track(Level, Generic[T]):
     `item_failed` say what became of the item in hand.
     """
 
-    __slots__ = ("_exhausted", "_handed_before", "_iterable", "_iterator", "_total_follows")
+    __slots__ = ("_exhausted", "_iterable", "_iterator", "_passed_before", "_runs", "_total_follows")
 
     def __init__(
         self,
@@ -54,41 +54,40 @@ class Track(Level, Generic[T]):
         super().__init__(kind, options, parent)
         self._iterable = iterable
         self._iterator: Iterator[T] | AsyncIterator[T] | None = None
-        self._exhausted = False
-        self._handed_before: float = 0
+        self._exhausted = self._total_follows = False
+        self._passed_before: float = 0
+        self._runs: list[_Run] = []
 
     def _fresh(self) -> Self:
         return type(self)(self._kind, self._options, self._parent, self._iterable)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, stack: TracebackType | None
-    ) -> None:
-        """End the level: a block left without an exception but before exhaustion has abandoned it."""
-        if self._again:
-            super().__exit__(kind, error, stack)
-            return
+    def _finish_block(self, error: BaseException | None) -> None:
         outcome = outcome_of(error)
         if outcome is State.COMPLETED and not self._exhausted:
-            outcome = State.ABANDONED
-        level = self._state
-        handed_out = level.handed_out() if self._exhausted and level is not None and level.handed_out else None
-        self._finish(outcome, error, handed_out=handed_out)
-        if self._place is not None:
-            self._place.leave()
+            outcome = State.ABANDONED  # left without an exception, but before exhaustion
+        self._finish(outcome, error)
 
     def __len__(self) -> int:
         """Length of the iterable; raises as it does."""
         return len(self._iterable)  # type: ignore[arg-type]  # raises TypeError like the iterable itself
 
+    def __bool__(self) -> bool:
+        """Return what the iterable says: a generator has no length, and is true all the same."""
+        return bool(self._iterable)
+
     def __iter__(self) -> Iterator[T]:
-        """Start the level, unless a ``with`` has, and return an iterator over the very items."""
-        iterator = iter(
-            cast("Iterable[T]", self._iterable)
-        )  # what cannot be iterated raises here, as it would without us
+        """
+        Start the level, unless a ``with`` has, and return an iterator over the very items.
+
+        Outside a ``with``, each iteration is a level of its own.
+        """
+        # What cannot be iterated raises here, as it would without us.
+        iterator = iter(cast("Iterable[T]", self._iterable))
+        if self._iterator is not None and iterator is self._iterable:
+            return cast("Iterator[T]", self._iterator)  # ``next(track)`` has begun it: ``for`` goes on with the rest
         track = self._running()
         if track is None:
             return iterator
-        bare = track._place is None
         counted: Iterator[T]
         if type(self._iterable) in _SIZED:
             counted, handed_out = iterator, _by_length(track, iterator)
@@ -96,8 +95,7 @@ class Track(Level, Generic[T]):
             counter = count(1)
             counted = compress(iterator, counter)
             handed_out = _by_counter(counter)
-        track._count_by(handed_out)
-        return chain(counted, _Finisher(track, handed_out, bare=bare))
+        return chain(counted, _Finisher(_Run(track, handed_out)))
 
     def __next__(self) -> T:
         """Return the next item, for ``next(track(...))``."""
@@ -108,10 +106,10 @@ class Track(Level, Generic[T]):
     def __aiter__(self) -> AsyncIterator[T]:
         """Start the level, unless a ``with`` has, and return an async iterator over the very items."""
         iterator = aiter(cast("AsyncIterable[T]", self._iterable))
+        if self._iterator is not None and iterator is self._iterable:
+            return cast("AsyncIterator[T]", self._iterator)
         track = self._running()
-        if track is None:
-            return iterator
-        return _AsyncIterator(track, iterator, bare=track._place is None)
+        return iterator if track is None else _AsyncIterator(track, iterator)
 
     async def __anext__(self) -> T:
         """Return the next item, for ``anext(track(...))``."""
@@ -136,101 +134,145 @@ class Track(Level, Generic[T]):
         del done
         self._ignore("advance_on_track")
 
+    def set_total(self, total: float | None) -> None:
+        """Set how many items there will be; from then on the total no longer follows a list that grows."""
+        self._total_follows = False
+        super().set_total(total)
+
     def _running(self) -> Track[T] | None:
         """Return the track that this iteration belongs to, started; ``None`` when switched off."""
-        if self._state is None:
-            self._start(current=False)
-        elif self._state.ending is not None:
-            fresh = self._fresh()
-            fresh._start(current=False)
-            return None if fresh._state is None else fresh
-        return None if self._state is None else self
+        track = self._entered_here() if self._again else self
+        if track._place is not None:
+            return None if track._state is None or track._state.ending is not None else track
+        track = self
+        if not track._claim():
+            track = self._fresh()
+            track._claim()
+        return None if track._start(current=False) is None else track
 
-    def _start(self, *, current: bool) -> None:
-        super()._start(current=current)
-        level = self._state
-        if level is None:
-            return
+    def _start(self, *, current: bool) -> Place | None:
+        self._exhausted = False
+        self._passed_before = 0
+        self._runs = []
+        place = super()._start(current=current)
+        if place is None:
+            return None
+        level = place.level
         size = None if "total" in self._options else _length(self._iterable)
         self._total_follows = size is not None
         if size is not None:
             level.total = size
-        if not current and level.parent is not None:
-            with level.lock:
-                level.parent.iterators = {**(level.parent.iterators or {}), level.key: (level, owner())}
+        if not current:
+            level.run_by = owner()
+            if level.parent is not None:
+                with level.lock:
+                    level.parent.iterators = {**(level.parent.iterators or {}), level.key: level}
+        return place
 
-    def _count_by(self, handed_out: Callable[[], float]) -> None:
+    def _count_by(self, run: _Run) -> None:
         level = self._state
-        if level is None:
+        if level is None or level.ending is not None:
             return
-        if level.handed_out is not None:  # iterated again inside one block: go on from there
-            self._handed_before = level.handed_out()
-        before = self._handed_before
         self._exhausted = False
-        level.handed_out = (lambda: before + handed_out()) if before else handed_out
+        for other in [other for other in self._runs if other.is_over]:
+            self._runs.remove(other)
+            self._passed_before += other.passed()
+        self._runs = [*self._runs, run]
+        level.passed = run.passed if len(self._runs) == 1 and not self._passed_before else self._passed
 
-    def _ran_out(self, handed_out: float, *, bare: bool) -> None:
-        self._exhausted = True
-        if bare:
-            self._finish(State.COMPLETED, handed_out=self._handed_before + handed_out)
+    def _passed(self) -> float:
+        return self._passed_before + sum(run.passed() for run in self._runs)
 
-    def _left(self) -> None:
+
+class _Run:
+    """One iteration over a track: how many items are through, and what its end means."""
+
+    __slots__ = ("_bare", "_handed_out", "_passed", "_track")
+
+    def __init__(self, track: Track[Any], handed_out: Callable[[], float]) -> None:
+        self._track: Track[Any] | None = track
+        self._bare = track._place is None
+        self._handed_out: Callable[[], float] | None = handed_out
+        self._passed = 0.0
+        track._count_by(self)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has run out or been left."""
+        return self._handed_out is None
+
+    def passed(self) -> float:
+        """Return the items done with: while it lives, the one handed out last is still in the loop's hands."""
+        handed_out = self._handed_out
+        return self._passed if handed_out is None else max(handed_out() - 1, 0)
+
+    def ran_out(self) -> None:
+        """Take in that there are no more items."""
+        handed_out, track, self._track = self._handed_out, self._track, None
+        if handed_out is None or track is None:
+            return
+        self._passed = handed_out()
+        self._handed_out = None  # after the number: whoever sees it reads that
+        track._exhausted = True
+        if self._bare:
+            track._finish(State.COMPLETED)
+            track._release()
+
+    def left(self) -> None:
         """Note that the iterator vanished; runs in a destructor, perhaps under a lock of ours, so it does no more."""
-        level = self._state
-        if level is not None and level.ending is None:
-            level.runtime.dropped.append(level)
+        track, self._track = self._track, None
+        if track is None:
+            return
+        self._passed = self.passed()
+        self._handed_out = None
+        level = track._state
+        if self._bare and level is not None and level.ending is None:
+            level.handle = None  # it would hold the iterable, and a generator is to be closed now
+            clock = level.runtime.clock
+            level.runtime.dropped.append((level, (clock.monotonic(), clock.wall_ns())))
+            track._release()
 
 
 class _Finisher:
     """The last link of the chain: asked only when the items have run out, and destroyed with the loop's iterator."""
 
-    __slots__ = ("_bare", "_handed_out", "_track")
+    __slots__ = ("_run",)
 
-    def __init__(self, track: Track[Any], handed_out: Callable[[], float], *, bare: bool) -> None:
-        self._track: Track[Any] | None = track
-        self._handed_out = handed_out
-        self._bare = bare
+    def __init__(self, run: _Run) -> None:
+        self._run = run
 
     def __iter__(self) -> _Finisher:
         return self
 
     def __next__(self) -> Any:  # noqa: ANN401  # never returns
-        track, self._track = self._track, None
-        if track is not None:
-            track._ran_out(self._handed_out(), bare=self._bare)
+        self._run.ran_out()
         raise StopIteration
 
     def __del__(self) -> None:
-        if self._track is not None and self._bare:
-            self._track._left()
+        self._run.left()
 
 
 class _AsyncIterator(AsyncIterator[T]):
     """An async iterator that counts what it hands out. The level reads the count, so it must not hold the iterator."""
 
-    __slots__ = ("_bare", "_handed_out", "_iterator", "_track")
+    __slots__ = ("_handed_out", "_iterator", "_run")
 
-    def __init__(self, track: Track[T], iterator: AsyncIterator[T], *, bare: bool) -> None:
-        self._track: Track[T] | None = track
+    def __init__(self, track: Track[T], iterator: AsyncIterator[T]) -> None:
         self._iterator = iterator
-        self._bare = bare
         handed_out = self._handed_out = [0]
-        track._count_by(lambda: handed_out[0])
+        self._run = _Run(track, lambda: handed_out[0])
 
     async def __anext__(self) -> T:
         try:
             item = await anext(self._iterator)
         except StopAsyncIteration:
-            track, self._track = self._track, None
-            if track is not None:
-                track._ran_out(self._handed_out[0], bare=self._bare)
+            self._run.ran_out()
             raise
         self._handed_out[0] += 1
         return item
 
     def __del__(self) -> None:
-        if self._track is not None and self._bare:
-            self._track._left()
+        self._run.left()
 
 
 def _length(iterable: object) -> int | None:
@@ -245,17 +287,27 @@ def _by_length(track: Track[Any], iterator: Iterator[Any]) -> Callable[[], float
     items: Any = track._iterable
     size = len(items)
     level = track._state
-    if type(items) is not list:
+    if type(items) in _GROWING:
+
+        def of_growing() -> float:
+            left = length_hint(iterator)
+            if track._total_follows and level is not None:
+                level.total = len(items)
+            return len(items) - left
+
+        return of_growing
+    if type(items) not in _HASHED:
         return lambda: size - length_hint(iterator)
-    follows = track._total_follows
+    reached = 0
 
-    def handed_out() -> float:
+    def of_hashed() -> float:
+        nonlocal reached
         left = length_hint(iterator)
-        if follows and level is not None:
-            level.total = len(items)
-        return len(items) - left
+        if left or len(items) == size:  # changed under the loop, its iterator says 0 and will raise when asked on
+            reached = size - left
+        return reached
 
-    return handed_out
+    return of_hashed
 
 
 def _by_counter(counter: Iterator[int]) -> Callable[[], float]:

@@ -48,25 +48,23 @@ def _generator(make: Callable[[], Level], function: Callable[..., Any]) -> Calla
         level = make()
         generator: Generator[Any, Any, Any] = function(*args, **kwargs)
         body = level.start_body()
-        resume: Callable[[], Any] = functools.partial(next, generator)
+        resume: Callable[[Any], Any] = generator.send
+        given: Any = None
         try:
             while True:
                 with body:
-                    item = resume()
+                    item = resume(given)
+                given = None  # neither a thrown error, which holds frames, nor a sent value is kept while suspended
                 try:
-                    sent = yield item
-                except GeneratorExit:
-                    with body:
-                        generator.close()
-                    raise
-                except BaseException as error:  # noqa: BLE001  # thrown in by the consumer, for the body to see
-                    resume = functools.partial(generator.throw, error)
-                else:
-                    resume = functools.partial(generator.send, sent)
+                    given = yield item
+                    resume = generator.send
+                except BaseException as error:  # noqa: BLE001  # thrown in, or GeneratorExit: for the body to see
+                    given, resume = error, generator.throw
         except StopIteration as stop:
             level.finish_body(State.COMPLETED)
             return stop.value
         except BaseException as error:
+            given = None
             level.finish_body(outcome_of(error), error)
             raise
 
@@ -78,24 +76,22 @@ def _async_generator(make: Callable[[], Level], function: Callable[..., Any]) ->
         level = make()
         generator: AsyncGenerator[Any, Any] = function(*args, **kwargs)
         body = level.start_body()
-        resume: Callable[[], Any] = functools.partial(anext, generator)
+        resume: Callable[[Any], Any] = generator.asend
+        given: Any = None
         try:
             while True:
                 with body:
-                    item = await resume()
+                    item = await resume(given)
+                given = None  # as above
                 try:
-                    sent = yield item
-                except GeneratorExit:
-                    with body:
-                        await generator.aclose()
-                    raise
-                except BaseException as error:  # noqa: BLE001  # thrown in by the consumer, for the body to see
-                    resume = functools.partial(generator.athrow, error)
-                else:
-                    resume = functools.partial(generator.asend, sent)
+                    given = yield item
+                    resume = generator.asend
+                except BaseException as error:  # noqa: BLE001  # as above
+                    given, resume = error, generator.athrow
         except StopAsyncIteration:
             level.finish_body(State.COMPLETED)
         except BaseException as error:
+            given = None
             level.finish_body(outcome_of(error), error)
             raise
 
