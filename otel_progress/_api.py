@@ -53,11 +53,13 @@ def operation(
         phases: Levels announced ahead, with their weights, or just their names.
         metadata: Whatever else is worth a look; shortened.
     """
-    if callable(name):
-        return Level("operation", {"name": None})(name)
+    if callable(name) or isinstance(name, classmethod):
+        function: Any = name  # a classmethod is not callable yet
+        decorated: F = Level("operation", {"name": None})(function)
+        return decorated
     return Level(
         "operation",
-        given(name=name, id=id, title=title, total=total, unit=unit, phases=phases, metadata=metadata),
+        given(name, id, title, total, unit, metadata, phases=phases),
     )
 
 
@@ -93,11 +95,11 @@ def level(
 
     Outside any operation it is its own. ``weight`` is its share of the parent where the parent announced none.
     """
-    if callable(name):
-        return Level("level", {"name": None})(name)
-    return Level(
-        "level", given(name=name, id=id, title=title, total=total, unit=unit, weight=weight, metadata=metadata)
-    )
+    if callable(name) or isinstance(name, classmethod):
+        function: Any = name  # a classmethod is not callable yet
+        decorated: F = Level("level", {"name": None})(function)
+        return decorated
+    return Level("level", given(name, id, title, total, unit, metadata, weight))
 
 
 def current() -> Level | None:

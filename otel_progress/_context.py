@@ -82,7 +82,9 @@ _PLACE_KEY: Final = otel_context.create_key("otel_progress_place")
 
 def current_level() -> LevelState | None:
     """Return the innermost live level of this context."""
-    place = live_place()
+    place = _current.get()
+    if place is not None and place.level.ending is not None:
+        place = live_place()
     return carried_level() if place is None else place.level
 
 

@@ -6,6 +6,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from otel_progress import _bounds
@@ -26,13 +27,13 @@ STACK_FRAMES: Final = 50
 Told = tuple[str | None, str | None, str | None]
 """Type, message and stack of an error, redacted and shortened."""
 
-NOTHING_TOLD: Final[Told] = (None, None, None)
+_COMPLETED: Final = State.COMPLETED  # looked up once: see _state
 
 
 def outcome_of(error: BaseException | None) -> State:
     """Return the end that leaving a level with ``error`` means (design, table of endings)."""
     if error is None:
-        return State.COMPLETED
+        return _COMPLETED
     if isinstance(error, Exception):
         return State.CANCELLED if isinstance(error, ProgressCancelled) else State.FAILED
     if isinstance(error, SystemExit):
@@ -81,6 +82,17 @@ def owner() -> tuple[int, int]:
     """Return who runs here: the thread and the asyncio task, so that an iterator in another task is left alone."""
     asyncio = sys.modules.get("asyncio.tasks")  # not imported for this: without it there is no task
     try:
-        return threading.get_ident(), id(asyncio.current_task()) if asyncio is not None else 0
+        return _thread.number, id(asyncio.current_task()) if asyncio is not None else 0
     except RuntimeError:  # no loop runs in this thread
-        return threading.get_ident(), 0
+        return _thread.number, 0
+
+
+class _Thread(threading.local):
+    """A number for each thread; Python gives the identifier of a thread that has ended to the next one."""
+
+    def __init__(self) -> None:
+        self.number = next(_numbers)
+
+
+_numbers = count()
+_thread: Final = _Thread()

@@ -82,7 +82,7 @@ class Instruments:
         """Record how long an ended level took, in its own context so that exemplars link to its trace."""
         if level.ending is not None:
             attributes = label_attributes(level.runtime.registry.labels(level))
-            attributes[names.OUTCOME] = level.ending.outcome.value
+            attributes[names.OUTCOME] = level.ending.outcome._value_
             self._duration.record(max(level.ending.at - level.started, 0.0), attributes, level.context)
 
     def _callback(self, metric: Metric) -> Callable[[CallbackOptions], Iterable[Observation]]:

@@ -92,11 +92,12 @@ class Level:
         self, kind: type[BaseException] | None, error: BaseException | None, stack: TracebackType | None
     ) -> None:
         """End the level by the table of endings; the exception goes on unchanged."""
-        again = self._entered_here() if self._again else self
-        if again is not self:
-            self._again.remove(again)
-            again.__exit__(kind, error, stack)
-            return
+        if self._again:
+            again = self._entered_here()
+            if again in self._again:
+                self._again.remove(again)
+                again.__exit__(kind, error, stack)
+                return
         try:
             self._finish_block(error)
             place, self._place = self._place, None
@@ -163,15 +164,16 @@ class Level:
             return
         runtime: _runtime.Runtime = level.runtime
         runtime.end(level, outcome, error)
-        self._cells = _NO_CELLS
 
     # --- decorator ----------------------------------------------------------------------------------------------------
 
     def __call__(self, function: F) -> F:
         """Return ``function`` wrapped: each call, or run of the generator it makes, is a level of its own."""
+        template = self
         if self._options["name"] is None:
-            self._options = {**self._options, "name": getattr(function, "__name__", type(function).__name__)}
-        return cast("F", wrap(self._fresh, function))
+            template = self._fresh()
+            template._options = {**self._options, "name": getattr(function, "__name__", type(function).__name__)}
+        return cast("F", wrap(template._fresh, function))
 
     def start_body(self) -> AbstractContextManager[object]:
         """Start the level of a decorated generator; return what makes it current while the body runs. Internal."""
@@ -237,7 +239,11 @@ class Level:
         return level.cells.setdefault(get_ident(), [0, 0, 0, 0])
 
     def set_done(self, done: float) -> None:
-        """Set the number of items done so far; going back is shown, but `progress.items` never goes back."""
+        """
+        Set the number of items done so far; going back is shown, but `progress.items` never goes back.
+
+        In the first second it says where a resumed run goes on, which is not taken for speed.
+        """
         number = _bounds.number(done)
         level = self._state
         cell = self._cell()
@@ -245,7 +251,7 @@ class Level:
             self._ignore("bad_done")
         elif cell is not None and level is not None:
             with level.lock:
-                cell[0] += level.rewind(number)
+                cell[0] += level.rewind(number, level.runtime.clock.monotonic())
 
     def set_total(self, total: float | None) -> None:
         """Set how many items there are in all, as often as it changes; ``None`` for unknown."""
@@ -333,7 +339,7 @@ class Level:
         told = None if reason is None else runtime.tell(_bounds.text(reason), stack=False)[1]
         with level.lock:
             previous = level.state
-            moved = level.move(state, runtime.clock.monotonic())
+            moved = level.move(state, runtime.clock.monotonic(), runtime.config.eta_method)
             if moved:
                 level.reason = told
         if moved:
@@ -383,7 +389,7 @@ class Level:
         metadata: Mapping[str, object] | None = None,
     ) -> Level:
         """Return a level below this one, from whatever thread it is started; see the function `level`."""
-        options = given(name=name, id=id, title=title, total=total, unit=unit, weight=weight, metadata=metadata)
+        options = given(name, id, title, total, unit, metadata, weight)
         return Level("level", options, self._state)
 
     def track(
@@ -400,7 +406,7 @@ class Level:
         from otel_progress._track import Track  # noqa: PLC0415  # it is made of levels
 
         return Track(
-            "level", given(name=name or "items", id=id, title=title, total=total, unit=unit), self._state, iterable
+            "level", given(name or "items", id, title, total, unit), self._state, iterable
         )
 
     def snapshot(self) -> Snapshot:
@@ -464,6 +470,26 @@ class Level:
         return f"<Level {self.name!r} {self.state.value}>"
 
 
-def given(**options: Any) -> dict[str, Any]:  # noqa: ANN401  # of every type
-    """Return the options that were given: most levels have a name only."""
-    return {key: value for key, value in options.items() if value is not None or key == "name"}
+def given(  # noqa: PLR0917  # by position, and mostly none: this is done for every level
+    name: object,
+    id: object = None,  # noqa: A002  # the API's word
+    title: object = None,
+    total: object = None,
+    unit: object = None,
+    metadata: object = None,
+    weight: object = None,
+    phases: object = None,
+) -> dict[str, Any]:
+    """Return the options of a level; most have a name only."""
+    if id is title is total is unit is metadata is weight is phases is None:
+        return {"name": name}
+    return {
+        "name": name,
+        "id": id,
+        "title": title,
+        "total": total,
+        "unit": unit,
+        "metadata": metadata,
+        "weight": weight,
+        "phases": phases,
+    }

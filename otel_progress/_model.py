@@ -77,7 +77,8 @@ class Snapshot:
     the job it belongs to; both are the same on the operation itself (``is_operation``). ``key`` is unique within the
     process and 0 for a child that is only announced; ``parent_key`` is ``None`` at the root of this process. ``done``
     includes ``failed`` and ``skipped``. ``children`` are the last finished, the live and the announced ones, the list
-    being bounded; ``children_live`` and ``children_finished`` count them all.
+    being bounded; ``children_live``, ``children_finished`` and ``children_failed`` (of the finished)
+    count them all.
     """
 
     key: int
@@ -117,6 +118,7 @@ class Snapshot:
     children: tuple[Snapshot, ...] = ()
     children_live: int = 0
     children_finished: int = 0
+    children_failed: int = 0
 
     @property
     def is_live(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import os
 from collections.abc import Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -32,8 +32,9 @@ def open_level(runtime: Runtime, kind: Kind, options: Mapping[str, Any], named: 
     """
     if runtime.dropped:
         runtime.reap()
-    outer, here = _context.live_place(), _context.current_level()
-    above = _nearest_live(named) or here
+    outer = _context.live_place()
+    here = _context.carried_level() if outer is None else outer.level
+    above = here if named is None else _nearest_live(named) or here
     if above is None or kind == "operation":
         runtime.look()
     level = _make(runtime, kind, options, above)
@@ -59,8 +60,7 @@ def _with_span(runtime: Runtime, tracer: trace.Tracer, level: LevelState, base: 
     """Start the level's span; return the context its body runs in. Without a span the level still counts."""
     try:
         span = level.span = _spans.start(tracer, level, base)
-        ids = span.get_span_context()
-        level.trace_ids = (ids.trace_id, ids.span_id) if ids.is_valid else None
+        level.trace_ids = span.get_span_context()[:2]
         return trace.set_span_in_context(span, base)
     except Exception as error:  # noqa: BLE001  # samplers, processors and id generators are not ours
         runtime.tally.contain("span_start", error)
@@ -83,11 +83,11 @@ def _make(runtime: Runtime, kind: Kind, options: Mapping[str, Any], above: Level
         is_operation = remote is None  # a level outside any operation is its own
     operation = parent.operation if parent is not None else remote.operation if remote is not None else name
     now, now_ns = runtime.clock.monotonic(), runtime.clock.wall_ns()
-    unit = _bounds.name(options["unit"]) if "unit" in options else DEFAULT_UNIT
+    unit = DEFAULT_UNIT if options.get("unit") is None else _bounds.name(options["unit"])
     level = LevelState(name, operation, parent, now, now_ns, unit, is_operation)
     level.runtime = runtime
     if parent is None:
-        level.run_id = (remote and remote.run_id) or uuid.uuid4().hex
+        level.run_id = (remote and remote.run_id) or os.urandom(16).hex()
     if len(options) > 1:
         describe(level, options)
     return level
@@ -95,34 +95,38 @@ def _make(runtime: Runtime, kind: Kind, options: Mapping[str, Any], above: Level
 
 def describe(level: LevelState, options: Mapping[str, Any]) -> None:
     """Write the options of a level that starts to its state; what makes no sense is left out and counted."""
-    for key in ("id", "title"):
-        if key in options:
-            setattr(level, key, _bounds.text(options[key]))
-    if "total" in options:
-        level.total = _bounds.number(options["total"])
+    if (given := options.get("id")) is not None:
+        level.id = _bounds.text(given)
+    if (given := options.get("title")) is not None:
+        level.title = _bounds.text(given)
+    if (given := options.get("total")) is not None:
+        level.total = _bounds.number(given)
         if level.total is None:
             level.ignore("bad_total")
-    if "weight" in options:
-        level.weight = _bounds.number(options["weight"]) or 1.0
-    if "metadata" in options:
-        level.metadata = _bounds.metadata(options["metadata"])
+    if (given := options.get("weight")) is not None:
+        level.weight = _bounds.number(given) or 1.0
+    if (given := options.get("metadata")) is not None:
+        level.metadata = _bounds.metadata(given)
         if level.metadata is None:
             level.ignore("bad_metadata")
-    if "phases" in options:
-        try:
-            phases = _phases(options["phases"])
-        except Exception:  # noqa: BLE001  # not what the signature says, or somebody else's iterable
-            phases = [("", None)]
-        for name, weight in phases:
-            share = _bounds.number(weight)
-            if share is None:
-                level.ignore("bad_plan")
-            else:
-                level.plan(_bounds.name(name), share, None)
+    if (given := options.get("phases")) is not None:
+        _announce(level, _phases(given))
+
+
+def _announce(level: LevelState, phases: list[tuple[object, object]]) -> None:
+    for name, weight in phases:
+        share = _bounds.number(weight)
+        if share is None:
+            level.ignore("bad_plan")
+        else:
+            level.plan(_bounds.name(name), share, None)
 
 
 def _phases(given: Any) -> list[tuple[object, object]]:  # noqa: ANN401  # whatever was handed in
-    if isinstance(given, str):
-        raise TypeError(given)
-    pairs = given.items() if isinstance(given, Mapping) else ((name, 1.0) for name in given)
-    return [(name, weight) for name, weight in islice(pairs, PHASES_LIMIT + 1)]
+    try:
+        if isinstance(given, str):
+            return [(given, None)]  # its letters are not meant
+        pairs = given.items() if isinstance(given, Mapping) else ((name, 1.0) for name in given)
+        return [(name, weight) for name, weight in islice(pairs, PHASES_LIMIT + 1)]
+    except Exception:  # noqa: BLE001  # not iterable, or somebody else's iterable
+        return [("", None)]

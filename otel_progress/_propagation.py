@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
@@ -24,6 +25,20 @@ OPERATION_KEY: Final = "progress-operation"
 LEVEL_KEY: Final = "progress-level"
 RUN_KEY: Final = "progress-run"
 _KEYS: Final = ("traceparent", "tracestate", "baggage", OPERATION_KEY, LEVEL_KEY, RUN_KEY)
+
+_LONGEST: Final = {"baggage": 8_192, "tracestate": 512, RUN_KEY: 64}
+"""Characters of a field; baggage and tracestate as W3C has them."""
+
+_WORD: Final = r"[!#-'*+.0-9A-Z^-z|~-]+"
+_VALUE: Final = r"[!#-+./0-:<-\[\]-~-]*"
+_MEMBERS: Final = {
+    "baggage": (
+        re.compile(rf"{_WORD}[ \t]*=[ \t]*{_VALUE}(?:[ \t]*;[ \t]*{_WORD}(?:[ \t]*=[ \t]*{_VALUE})?)*"),
+        180,
+    ),
+    "tracestate": (re.compile(r"(?:[a-z0-9][a-z0-9_*/-]{0,240}@)?[a-z][a-z0-9_*/-]{0,13}=[!-+.-<>-~-]{1,256}"), 32),
+}
+"""Members of a list that OpenTelemetry takes without a warning, and how many; the others are left out."""
 
 _trace_context: Final = TraceContextTextMapPropagator()
 _baggage: Final = W3CBaggagePropagator()
@@ -88,7 +103,18 @@ def _fields(carrier: object) -> dict[str, str]:
     if not isinstance(carrier, Mapping):
         return {}
     return {
-        key.lower(): _bounds.text(value, 8_192)
+        key.lower(): _sound(key.lower(), value)
         for key, value in list(carrier.items())
         if isinstance(key, str) and isinstance(value, str) and key.lower() in _KEYS
     }
+
+
+def _sound(key: str, value: str) -> str:
+    """Return a field as OpenTelemetry takes it without a complaint in the user's log."""
+    value = _bounds.text(value, _LONGEST.get(key, _bounds.TEXT_LIMIT))
+    if key not in _MEMBERS:
+        return value
+    pattern, most = _MEMBERS[key]
+    members = [member.strip() for member in value.split(",")]
+    sound = {member.partition("=")[0]: member for member in members if pattern.fullmatch(member)}
+    return ",".join(list(sound.values())[:most])

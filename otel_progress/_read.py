@@ -88,10 +88,12 @@ def find(
 
 
 def _finished_below(root: LevelState) -> Iterator[LevelState]:
-    if root.ending is not None:
-        yield root
-    for child in list(root.finished or ()):
-        yield from _finished_below(child)
+    levels = [root]
+    while levels:
+        level = levels.pop()
+        if level.ending is not None:
+            yield level
+        levels.extend(list(level.finished or ()))
 
 
 def _matching(

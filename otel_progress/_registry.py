@@ -77,7 +77,7 @@ class Registry:
 
     def __len__(self) -> int:
         """Levels alive."""
-        return len(self._live)
+        return len(self.live())
 
     def add(self, level: LevelState) -> None:
         """Register a level that starts."""
@@ -86,19 +86,21 @@ class Registry:
         else:
             self._tally.drop("live_levels")
 
-    def remove(self, level: LevelState, *, counted: bool = True) -> None:
-        """Move an ended level's numbers to the totals, if counted; keep it in the history if nothing is above it."""
-        if not counted and level.parent is not None:
+    def remove(self, level: LevelState, *, counted: bool) -> None:
+        """Take an ended level out, its numbers to the totals if they count; until then it is read as it ended."""
+        if not counted:
             self._live.pop(level.key, None)
             return
         with self._lock:
             self._live.pop(level.key, None)
-            if counted:
-                self._of(level).add(level.final, level.counters)
-            if level.parent is None:
-                self._finished.append(level)
-        if counted and self.labels(level) is _OTHER:
+            self._of(level).add(level.final, level.counters)
+        if self.labels(level) is _OTHER:
             self._tally.drop("label_sets")
+
+    def remember(self, level: LevelState) -> None:
+        """Keep an ended level that has nothing above it in the history."""
+        with self._lock:
+            self._finished.append(level)
 
     def saw(self, level: LevelState) -> None:
         """Remember that a level was in its present live state."""
@@ -107,7 +109,7 @@ class Registry:
 
     def live(self) -> list[LevelState]:
         """Return the live levels, oldest first."""
-        return list(self._live.values())
+        return [level for level in list(self._live.values()) if level.ending is None]
 
     def roots(self) -> Iterator[LevelState]:
         """Yield the live levels with nothing above them, oldest first."""
@@ -119,15 +121,15 @@ class Registry:
             return list(reversed(self._finished))
 
     def read(self) -> tuple[list[LevelState], dict[Labels, Totals]]:
-        """Return the live levels and a copy of the totals of the ended ones, of one moment."""
+        """Return the levels in the table and a copy of the totals of those no longer there, of one moment."""
         with self._lock:
-            live = self.live()
-            for level in live:
+            levels = list(self._live.values())
+            for level in levels:
                 self._of(level)
             totals: dict[Labels, Totals] = {}
             for labels, ended in self._totals.items():
                 totals.setdefault(labels, Totals()).merge(ended)
-            return live, totals
+            return levels, totals
 
     def labels(self, level: LevelState) -> Labels:
         """Return the label set of a level; one for all beyond the limit."""

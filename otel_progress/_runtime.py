@@ -18,13 +18,13 @@ from otel_progress import _spans, names
 from otel_progress._clock import SYSTEM_CLOCK
 from otel_progress._config import Config
 from otel_progress._contain import Tally
-from otel_progress._ending import NOTHING_TOLD, Told, outcome_of, owner, tell
+from otel_progress._ending import Told, outcome_of, owner, tell
 from otel_progress._events import Events
 from otel_progress._instruments import Instruments, Source, instruments_of
 from otel_progress._model import Change, ChangeKind, Health
 from otel_progress._outbox import Outbox
 from otel_progress._registry import Registry
-from otel_progress._state import Ending, LevelState
+from otel_progress._state import DEPTH_SHOWN, Ending, LevelState
 from otel_progress._ticker import Ticker
 from otel_progress.errors import ConfigError
 from otel_progress.names import State
@@ -43,6 +43,9 @@ EXIT_FLUSH_SECONDS: Final = 5.0
 
 FRESH_SECONDS: Final = 0.5
 """Age up to which a sample serves a reader; only then is the level looked at outside the ticker."""
+
+_ABANDONED: Final = State.ABANDONED  # looked up once: see _state
+_RETRYING: Final = State.RETRYING
 
 Callback = Callable[[Change], object]
 
@@ -166,10 +169,12 @@ class Runtime:
     def started(self, level: LevelState) -> None:
         """Take in a level that has started; its span has been started by the caller."""
         self.registry.add(level)
-        if not self.busy:
+        if not (self._recording or self._callbacks):
             return
         if self.ticker is not None:
             self.ticker.wake()
+        if level.is_operation:
+            self.registry.saw(level)  # its series has its place before those of its levels, which may be many
         if level.is_operation or self.config.short_level_events:
             self._announce(level)
         if self._callbacks:
@@ -204,14 +209,16 @@ class Runtime:
     ) -> None:
         try:
             now, now_ns = at or (self.clock.monotonic(), self.clock.wall_ns())
-            told = NOTHING_TOLD
-            if error is not None and outcome is not State.COMPLETED:  # an exit with success is no error
-                told = self.tell(error, stack=outcome is State.FAILED)
+            if now_ns < level.started_ns:
+                now_ns = level.started_ns  # a wall clock set back must not make a span end before it starts
+            if error is None or outcome is State.COMPLETED:  # an exit with success is no error
+                ending = Ending(outcome, now, now_ns)
+            else:
+                ending = Ending(outcome, now, now_ns, *self.tell(error, stack=outcome is State.FAILED))
             if level.iterators:
                 self._end_iterators(level, outcome, error)
-            # A wall clock set back meanwhile must not make the span end before it starts.
-            if level.end(Ending(outcome, now, max(now_ns, level.started_ns), *told)):
-                self._ended(level)
+            if level.end(ending):
+                self._ended(level, ending)
         except RecursionError:  # at the bottom of a stack there is no room for us: whoever comes next ends it
             self.dropped.append((level, at))
         except Exception as failure:  # noqa: BLE001  # a program must not fail because its progress cannot be told
@@ -228,19 +235,21 @@ class Runtime:
             if child.run_by == here:
                 self._end(child, State.FAILED if outcome is State.FAILED else State.ABANDONED, error)
 
-    def _ended(self, level: LevelState) -> None:
+    def _ended(self, level: LevelState, ending: Ending) -> None:
         level.handle = None
-        self.registry.remove(level)
-        ending = level.ending
-        if ending is None or not self.busy:
+        if level.parent is None:
+            self.registry.remember(level)
+        if not (self._recording or self._callbacks):
+            self.registry.remove(level, counted=False)
             return
         if not level.announced and ending.at - level.started >= self.config.open_after_seconds:
             self._announce(level)  # it ended before the ticker saw that it was old enough
-        if ending.outcome is State.ABANDONED:
+        if ending.outcome is _ABANDONED:
             taken = self.outbox.put_later(ABANDONED_GRACE_SECONDS, self._export, level)
         else:
             taken = self.outbox.put(self._export, level)
         if not taken:  # a full queue costs the span, never a number
+            self.registry.remove(level, counted=self._recording)
             self._record_duration(level)
             level.span = level.context = None
         if self._callbacks:
@@ -248,10 +257,13 @@ class Runtime:
 
     def _export(self, level: LevelState) -> None:
         level.export()
+        self.registry.remove(level, counted=self._recording)
         self._record_duration(level)
         if level.span is not None:
-            with self.tally.containing("span"):
+            try:
                 _spans.finish(level.span, level)
+            except Exception as error:  # noqa: BLE001  # span processors are not ours
+                self.tally.contain("span", error)
         if level.announced and self.events.listening:
             with self.tally.containing("event"):
                 self.events.ended(level)
@@ -259,8 +271,10 @@ class Runtime:
 
     def _record_duration(self, level: LevelState) -> None:
         if self._instruments is not None:
-            with self.tally.containing("duration"):
+            try:
                 self._instruments.record_duration(level)
+            except Exception as error:  # noqa: BLE001  # views and exemplar filters are not ours
+                self.tally.contain("duration", error)
 
     def _announce(self, level: LevelState) -> None:
         level.announced = True
@@ -310,19 +324,19 @@ class Runtime:
             self.tally.contain("sample", error)
         if not self.busy:
             return
-        if state is State.RETRYING and level.state is State.RUNNING:
+        if state is _RETRYING and level.state is State.RUNNING:
             self.changed(level, state, None)
         if not level.announced and now - level.started >= self.config.open_after_seconds:
             self._announce(level)
-        if self._callbacks and level.reported != (reported := (level.last_done, level.message)):
+        if self._callbacks and level.reported != (reported := (level.last_done, level.message, level.share)):
             level.reported = reported
             self._notify("advanced", level)
 
-    def freshen(self, level: LevelState) -> None:
+    def freshen(self, level: LevelState, depth: int = DEPTH_SHOWN) -> None:
         """Sample a level and its children for a reader, where the last sample is old."""
         now = self.clock.monotonic()
-        for child in list((level.children or {}).values())[:100]:
-            self.freshen(child)
+        for child in list((level.children or {}).values())[:100] if depth else ():
+            self.freshen(child, depth - 1)
         if level.ending is None and (level.sampled_at is None or now - level.sampled_at >= FRESH_SECONDS):
             self._look_at(level, now)
 
@@ -341,7 +355,7 @@ class Runtime:
             self._callbacks = tuple(other for other in self._callbacks if other is not callback)
 
     def _notify(self, kind: ChangeKind, level: LevelState) -> None:
-        change = Change(kind, level.snapshot(self.clock.monotonic(), self.clock.wall_ns(), children=False))
+        change = Change(kind, level.snapshot(self.clock.monotonic(), self.clock.wall_ns(), depth=0))
         self.outbox.put(self._call_back, change)
 
     def _call_back(self, change: Change) -> None:
@@ -385,7 +399,7 @@ class Runtime:
             return
         ending = Ending(State.FAILED, 0.0, 0, self.tell(error, stack=False)[0])
         for level in self.registry.finished():
-            if level.run_by is not None and level.run_by[0] == threading.get_ident():
+            if level.run_by is not None and level.run_by[0] == owner()[0]:
                 level.fail_after_all(ending)
 
     def _at_exit(self) -> None:

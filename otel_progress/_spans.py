@@ -12,13 +12,14 @@ from otel_progress._state import LevelState
 from otel_progress.names import State
 
 _ERRORS: Final = (State.FAILED, State.INTERRUPTED)
+_PLAIN_SPAN: Final = names.Record.SPAN.value
 
 
 def start(tracer: Tracer, level: LevelState, context: Context) -> Span:
     """Start the span of a level in the given context; what samplers may ask for is set here."""
     attributes: dict[str, str | tuple[str, ...]] = {
         names.OPERATION: level.operation,
-        names.RECORD: names.Record.SPAN.value,
+        names.RECORD: _PLAIN_SPAN,
         names.RUN_ID: level.root.run_id,
         names.PATH: level.path,
     }
@@ -69,12 +70,12 @@ def final_attributes(level: LevelState) -> dict[str, str | bool | int | float]:
     """Return the attributes of an ended level; what is unknown or zero by nature is left out."""
     counts = level.counts()
     attributes: dict[str, str | bool | int | float] = {
-        names.STATE: level.state.value,
-        names.DONE: float(counts.done),
+        names.STATE: level.state._value_,  # as `value`, which Python 3.11 takes 0.1 us to find
+        names.DONE: float(level.done),
         names.UNIT: level.unit,
     }
     if level.ending is not None:
-        attributes[names.OUTCOME] = level.ending.outcome.value
+        attributes[names.OUTCOME] = level.ending.outcome._value_
         if level.ending.error_type is not None:
             attributes[names.ERROR_TYPE] = level.ending.error_type
     for key, value in (
@@ -87,12 +88,16 @@ def final_attributes(level: LevelState) -> dict[str, str | bool | int | float]:
     ):
         if value is not None:
             attributes[key] = float(value)
+    if level.title is not None:
+        attributes[names.LEVEL_TITLE] = level.title
     if level.message is not None:
         attributes[names.MESSAGE] = level.message
     if level.reason is not None:
         attributes[names.REASON] = level.reason
-    for (name, _), total in list((level.counters or {}).items()):
-        attributes[names.COUNTER_PREFIX + name] = float(total)
-    for key, entry in (level.metadata or {}).items():
-        attributes[names.METADATA_PREFIX + key] = entry
+    if level.counters is not None:
+        for (name, _), total in list(level.counters.items()):
+            attributes[names.COUNTER_PREFIX + name] = float(total)
+    if level.metadata is not None:
+        for key, entry in level.metadata.items():
+            attributes[names.METADATA_PREFIX + key] = entry
     return attributes

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 FINISHED_CHILDREN_KEPT: Final = 8
 """Finished children a level remembers for display; the rest is a number."""
 
+DEPTH_SHOWN: Final = 50
+"""Levels of children in a snapshot: a recursive program must not overflow the stack of who looks at it."""
+
 ABANDONED_CHILDREN_KEPT: Final = 1_000
 """Abandoned children that wait for a failure of their parent, which may have been the cause."""
 
@@ -29,6 +32,9 @@ LIVE_CHILDREN_SHOWN: Final = 100
 
 LIVE_CHILDREN_WEIGHED: Final = 1_000
 """Live children an estimate looks at one by one."""
+
+RESUMED_SECONDS: Final = 1.0
+"""Age up to which `set_done` says where a resumed run goes on: what was done before is not done that fast."""
 
 PHASES_LIMIT: Final = 100
 """Children a level can announce."""
@@ -64,7 +70,7 @@ class Counts(NamedTuple):
 
 
 NO_COUNTS: Final = Counts(0, 0, 0, 0)
-_NOTHING_REPORTED: Final = (0, None)
+_NOTHING_REPORTED: Final = (0.0, None, None)
 
 
 @dataclass(slots=True)
@@ -145,6 +151,7 @@ class LevelState:
     phases: dict[str, Phase] | None
     children: dict[int, LevelState] | None
     children_finished: int
+    children_failed: int
     finished: deque[LevelState] | None
     iterators: dict[int, LevelState] | None
     """Children that are bare iterators: those that the same thread and task run end with this level."""
@@ -159,6 +166,8 @@ class LevelState:
     sampled_at: float | None
     last_done: float
     last_advance: float
+    resumed: tuple[float, float] | None
+    """Done, and when, if `set_done` said right after the start where the work goes on: no speed of ours."""
     _reached: float
     _finished_at_advance: int
 
@@ -168,15 +177,15 @@ class LevelState:
     context: Any
     """Runtime, the user's `Level`, span and context: kept for whoever ends the level, opaque to this module."""
     trace_ids: tuple[int, int] | None
-    """Trace and span id, once known."""
+    """Trace and span id, once known; zeros if they are invalid."""
     exported: bool
     inherited: bool
     """Whether it belongs to the process this one was forked from."""
     announced: bool
     """Whether its lifecycle events are sent: operations, and levels that outlived ``open_after``."""
     unit_conflict_counted: bool
-    reported: tuple[float, str | None]
-    """Done and message when subscribers were told last."""
+    reported: tuple[float, str | None, float | None]
+    """Done, message and share when subscribers were told last."""
 
     def __init__(  # noqa: PLR0917  # by position: keywords would cost every level 0.2 us
         self,
@@ -204,14 +213,14 @@ class LevelState:
         self.weight = 1.0
         self.reported = _NOTHING_REPORTED
         self._ok_reached = self._rewound = self._reached = self.last_done = 0
-        self.children_finished = self._finished_at_advance = 0
+        self.children_finished = self.children_failed = self._finished_at_advance = 0
         self.sealed = self.cancel_requested = False
         self.exported = self.inherited = self.announced = self.unit_conflict_counted = False
         self.ending = self.passed = self.final_fraction = self.share = None
         self.id = self.title = self.total = self.message = self.metadata = self.quality = self.reason = None
         self.counters = self.cancel_reason = None
         self.phases = self.children = self.finished = self.iterators = self.run_by = self.abandoned = None
-        self.estimator = self.estimate = self.rate = self.sampled_at = None
+        self.estimator = self.estimate = self.rate = self.sampled_at = self.resumed = None
         self.runtime = self.handle = self.span = self.context = self.trace_ids = None
         if parent is None:
             self.root = self
@@ -236,8 +245,11 @@ class LevelState:
         passed = self.passed
         if not self.cells and passed is None:
             return NO_COUNTS
+        cells = list(self.cells.values())
+        if len(cells) == 1 and passed is None and type(total := sum(cells[0])) is int and total < LARGEST:
+            return Counts(*cells[0])  # one thread, whole items: as it mostly is
         ok = failed = skipped = size = 0.0
-        for cell in list(self.cells.values()):
+        for cell in cells:
             ok += cell[0]
             failed += cell[1]
             skipped += cell[2]
@@ -253,8 +265,10 @@ class LevelState:
         """Items done as the level shows it; `set_done` can take it back."""
         return max(self.counts().done - self._rewound, 0)
 
-    def rewind(self, done: float) -> float:
+    def rewind(self, done: float, now: float) -> float:
         """Set the shown number; return what must be added to a cell to get there (never negative)."""
+        if self.estimator is None and now - self.started <= RESUMED_SECONDS:
+            self.resumed = done, now
         missing = done - (self.counts().done - self._rewound)
         if missing >= 0:
             return missing
@@ -263,16 +277,14 @@ class LevelState:
 
     # --- states ---------------------------------------------------------------------------------------------------
 
-    def move(self, state: State, now: float) -> bool:
+    def move(self, state: State, now: float, method: str) -> bool:
         """Go to a live state, if the table allows it; the caller has the lock."""
         if state not in _NEXT.get(self.state, ()):
             return False
-        if self.estimator is not None:
-            if state is State.PAUSED:
-                self.estimator.pause(now)
-            elif self.state is State.PAUSED:
-                self.estimator.resume(now)
-        if self.state is State.PAUSED:
+        if state is State.PAUSED:
+            self._estimating(method).pause(now)
+        elif self.state is State.PAUSED:
+            self._estimating(method).resume(now)
             self.last_advance = now  # a pause is not a stall
         self.state = state
         return True
@@ -285,7 +297,9 @@ class LevelState:
                 return False
             self.sealed = True
             counts = self._sum()
-            done = max(counts.done - self._rewound, 0)
+            done = counts.done
+            if self._rewound:
+                done = max(done - self._rewound, 0)
             self.final_fraction = self._fraction_at_end(done, ending.outcome)
             if done != self.last_done:
                 self.last_done, self.last_advance = done, ending.at
@@ -311,6 +325,7 @@ class LevelState:
         if self.iterators is not None:
             self.iterators.pop(child.key, None)
         self.children_finished += 1
+        self.children_failed += child.state is _FAILED
         if self.finished is None:
             self.finished = deque(maxlen=FINISHED_CHILDREN_KEPT)
         self.finished.append(child)
@@ -330,6 +345,8 @@ class LevelState:
         """Turn an abandoned end that nobody has seen outside into the failure that caused it. Takes the lock."""
         with self.lock:
             if self.ending is not None and self.ending.outcome is State.ABANDONED and not self.exported:
+                if self.parent is not None:
+                    self.parent.children_failed += 1
                 self.ending = replace(self.ending, outcome=State.FAILED, error_type=ending.error_type)
                 self.state = State.FAILED
 
@@ -431,16 +448,19 @@ class LevelState:
         since = self.children_finished - self._finished_at_advance if done == self.last_done else 0
         return min((since + shares) / max(per_item, 1.0), max(len(live) / max(per_item, 1.0), 1.0))
 
+    def _estimating(self, method: str) -> Estimator:
+        """Return the estimator, made when it is first needed: most levels are too short for one."""
+        if self.estimator is None:
+            self.estimator = Estimator(self.total, method=method)
+            self.estimator.record(*(self.resumed or (0.0, self.started)))
+        return self.estimator
+
     def sample(self, now: float, method: str) -> bool:
         """Look at the counts, feed the estimator, renew the estimate; return whether it advanced. Takes the lock."""
         with self.lock:
             if self.ending is not None:
                 return False
-            if self.estimator is None:
-                self.estimator = Estimator(self.total, method=method)
-                self.estimator.record(0.0, self.started)
-                if self.state is State.PAUSED:
-                    self.estimator.pause(now)
+            estimator = self._estimating(method)
             done = self.done
             advanced, taken_back = done != self.last_done, done < self.last_done
             if advanced:
@@ -456,14 +476,14 @@ class LevelState:
                 units = max(units, self._reached)
             self._reached = 0.0 if self.total is None else units
             counts = self.counts()
-            self.estimator.observe(
+            estimator.observe(
                 Sample(now, units, total, counts.failed, counts.skipped, counts.bytes, quality=self.quality)
             )
             children = islice(list((self.children or {}).values()), LIVE_CHILDREN_WEIGHED)
-            self.estimate = self.estimator.estimate(
+            self.estimate = estimator.estimate(
                 now, [ChildView(child.share, child.weight, child.estimate) for child in children]
             )
-            self.rate = self.estimator.rate(now) if self.total is not None or not self.phases else None
+            self.rate = estimator.rate(now) if self.total is not None or not self.phases else None
             self.sampled_at = now
             return advanced
 
@@ -488,19 +508,20 @@ class LevelState:
             yield level
             level = level.parent
 
-    def snapshot(self, now: float, now_ns: int, *, children: bool = True) -> Snapshot:
-        """Return how the level stands at ``now``, with its children if asked for."""
+    def snapshot(self, now: float, now_ns: int, *, depth: int = DEPTH_SHOWN) -> Snapshot:
+        """Return how the level stands at ``now``, with its children down to ``depth``."""
         counts = self.counts()
         ending = self.ending
         age = 0.0 if self.sampled_at is None else max(now - self.sampled_at, 0.0)
         estimate = None if ending else self.estimate
         live = list((self.children or {}).values())
-        listed = live[-LIVE_CHILDREN_SHOWN:] if children else []
-        finished = list(self.finished) if children and self.finished else []
+        listed = live[-LIVE_CHILDREN_SHOWN:] if depth else []
+        finished = list(self.finished) if depth and self.finished else []
         shown = tuple(
-            child.snapshot(now, now_ns) for child in sorted((*finished, *listed), key=lambda child: child.key)
+            child.snapshot(now, now_ns, depth=depth - 1)
+            for child in sorted((*finished, *listed), key=lambda child: child.key)
         )
-        if children and self.phases and ending is None:
+        if depth and self.phases and ending is None:
             shown += tuple(self._announced(phase) for phase in self.phases.values() if not phase.started)
         return Snapshot(
             key=self.key,
@@ -535,11 +556,12 @@ class LevelState:
             error_message=ending.error_message if ending else None,
             reason=self.reason,
             cancel_requested=any(level.cancel_requested for level in self.lineage()),
-            trace_id=f"{self.trace_ids[0]:032x}" if self.trace_ids else None,
-            span_id=f"{self.trace_ids[1]:016x}" if self.trace_ids else None,
+            trace_id=f"{self.trace_ids[0]:032x}" if self.trace_ids and self.trace_ids[0] else None,
+            span_id=f"{self.trace_ids[1]:016x}" if self.trace_ids and self.trace_ids[1] else None,
             children=shown,
             children_live=len(live),
             children_finished=self.children_finished,
+            children_failed=self.children_failed,
         )
 
     def counter_values(self) -> MappingProxyType[str, CounterValue]:

@@ -15,7 +15,6 @@ from otel_progress._opening import Kind
 from otel_progress.names import State
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Self
 
     from otel_progress._state import LevelState
@@ -158,7 +157,7 @@ class Track(Level, Generic[T]):
         if place is None:
             return None
         level = place.level
-        size = None if "total" in self._options else _length(self._iterable)
+        size = None if self._options.get("total") is not None else _length(self._iterable)
         self._total_follows = size is not None
         if size is not None:
             level.total = size
@@ -330,5 +329,5 @@ def track(
     Takes iterables, iterators, generators and async iterables. The total comes from ``len()`` where there is one, may
     be given, may be set later, and is unknown otherwise. A list that grows under the loop grows its total.
     """
-    options = given(name=name or _DEFAULT_NAME, total=total, id=id, title=title, unit=unit)
+    options = given(name or _DEFAULT_NAME, id, title, total, unit)
     return Track("level", options, None, iterable)

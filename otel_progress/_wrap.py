@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import AsyncGenerator, Callable, Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from otel_progress._ending import outcome_of
 from otel_progress.names import State
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 def wrap(make: Callable[[], Level], function: Callable[..., Any]) -> Callable[..., Any]:
     """Return ``function`` with a level around each call, or around each run of the generator it returns."""
+    if isinstance(function, staticmethod | classmethod):
+        return cast("Callable[..., Any]", type(function)(wrap(make, function.__func__)))
     if inspect.isasyncgenfunction(function):
         wrapper = _async_generator(make, function)
     elif inspect.iscoroutinefunction(function):

@@ -13,8 +13,9 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -121,6 +122,7 @@ class Handle:
             with tally.containing("terminal"):
                 self._view.stop()
         flushed = self._each_provider(lambda provider: provider.shutdown(), deadline) and flushed
+        _shut_down.extend(self._providers)
         for undo in reversed(self._undo):
             with tally.containing("shutdown"):
                 undo()
@@ -167,7 +169,8 @@ def configure(
         A handle with ``shutdown()``; the interpreter's exit calls it as well.
 
     Raises:
-        ConfigError: A value is wrong, an extra is not installed, a port is taken, or it was called before.
+        ConfigError: A value is wrong, an extra is not installed, a port is taken, or it was called before and its
+            handle has not been shut down.
     """
     global _handle  # noqa: PLW0603  # one application, one configuration
     given = {name: value for name, value in locals().items() if value is not None and name != "resource_attributes"}
@@ -183,36 +186,86 @@ def configure(
 
 def _make(config: Config, attributes: dict[str, str]) -> Handle:
     undo: list[Callable[[], object]] = []
+    try:
+        handle = _handle_of(config, attributes, undo)
+    except BaseException:
+        for step in reversed(undo):
+            step()
+        raise
+    atexit.register(handle.shutdown)
+    return handle
+
+
+def _handle_of(config: Config, attributes: dict[str, str], undo: list[Callable[[], object]]) -> Handle:
+    _check(config)
     built: dict[str, Any] = {}
     url = endpoint = None
     if config.enabled and os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() != "true":
-        exporters, endpoint = _otlp_exporters(config)
+        unset = [signal for signal, provider in _global_providers().items() if not _is_set(provider)]
         readers: list[MetricReader] = []
+        if config.prometheus is not None and "metrics" in unset:
+            reader, url = _prometheus_endpoint(config, config.prometheus, undo)
+            readers.append(reader)
+        exporters, endpoint = _otlp_exporters(config, unset)
         if "metrics" in exporters:
             readers.append(_periodic_reader(config, exporters["metrics"]))
-        if config.prometheus is not None and not _is_set(metrics.get_meter_provider()):
-            reader, url, close = _prometheus_endpoint(config, config.prometheus)
-            readers.append(reader)
-            undo.append(close)
-        built = _providers(config, attributes, exporters, readers)
+        if exporters or readers:
+            built = _providers(_resource(config, attributes), exporters, readers)
     runtime = _runtime.Runtime(config, **{f"{kind}_provider": provider for kind, provider in built.items()})
-    if config.prometheus is not None and url is None and config.enabled:
+    if config.enabled and config.prometheus is not None and url is None:
         runtime.tally.log_once(
             "prometheus", "otel_progress: a MeterProvider is set already; add a PrometheusMetricReader to it yourself"
         )
     handle = Handle(config, runtime)
     handle.prometheus_url, handle.otlp_endpoint = url, endpoint
     handle._providers = list(built.values())
-    handle._undo = [*undo, *_chain_excepthooks(runtime)]
-    handle._previous = _runtime.replace(runtime)
-    atexit.register(handle.shutdown)
+    handle._undo = undo
+    undo.extend(_chain_excepthooks(runtime))
     if config.enabled and config.terminal != "off":
         handle._view = _terminal(config, runtime)
+    handle._previous = _runtime.replace(runtime)
     return handle
 
 
+def _check(config: Config) -> None:
+    """Refuse what cannot work because something is not installed, before anything is set up."""
+    # A provider without the SDK is somebody else's; it is used. The endpoint and OTLP say themselves what they need.
+    if (
+        config.enabled
+        and config.terminal == "off"
+        and config.prometheus is None
+        and not any(_is_wanted(signal, config.otlp) for signal in _EXPORTERS)
+        and not any(_is_set(provider) for provider in _global_providers().values())
+        and not _installed("opentelemetry.sdk")
+    ):
+        msg = "there is nothing to set up: no OpenTelemetry SDK is installed; run: pip install 'otel-progress[sdk]'"
+        raise ConfigError(msg)
+
+
+def _installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ImportError:  # not even its parent
+        return False
+
+
+_shut_down: list[object] = []
+"""Providers of earlier calls that are global still, because OpenTelemetry lets nobody replace them."""
+
+
+def _global_providers() -> dict[str, object]:
+    from opentelemetry._logs import get_logger_provider  # noqa: PLC0415  # not public yet
+
+    return {
+        "traces": trace.get_tracer_provider(),
+        "metrics": metrics.get_meter_provider(),
+        "logs": get_logger_provider(),
+    }
+
+
 def _is_set(provider: object) -> bool:
-    return not type(provider).__name__.lstrip("_").startswith("Proxy")
+    is_proxy = type(provider).__name__.lstrip("_").startswith("Proxy")
+    return not is_proxy and not any(provider is other for other in _shut_down)
 
 
 def _missing(error: ImportError, *, extra: str) -> ConfigError:
@@ -220,11 +273,9 @@ def _missing(error: ImportError, *, extra: str) -> ConfigError:
     return ConfigError(msg)
 
 
-def _otlp_exporters(config: Config) -> tuple[dict[str, Any], str | None]:
-    """Return the exporters that are wanted, by signal, and the endpoint they have unless a variable names another."""
-    wanted = [signal for signal in _EXPORTERS if _is_wanted(signal.upper(), config.otlp)]
-    if not wanted:
-        return {}, None
+def _otlp_exporters(config: Config, unset: Iterable[str]) -> tuple[dict[str, Any], str | None]:
+    """Return the exporters that are wanted for the signals nobody has a provider for, and where they send."""
+    wanted = [signal for signal in unset if _is_wanted(signal, config.otlp)]
     protocol = config.otlp
     if protocol == "auto":
         protocol = "grpc" if os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "").strip() == "grpc" else "http"
@@ -232,33 +283,46 @@ def _otlp_exporters(config: Config) -> tuple[dict[str, Any], str | None]:
     for signal in wanted:
         module, exporter = _EXPORTERS[signal]
         try:
-            loaded = import_module(f"opentelemetry.exporter.otlp.proto.{protocol}.{module}")
+            exporters[signal] = getattr(
+                import_module(f"opentelemetry.exporter.otlp.proto.{protocol}.{module}"), exporter
+            )()
         except ImportError as error:
             if protocol == "http":
                 raise _missing(error, extra="otlp") from error
             msg = "OTLP over gRPC needs: pip install opentelemetry-exporter-otlp-proto-grpc; or use otlp='http'"
             raise ConfigError(msg) from error
-        exporters[signal] = getattr(loaded, exporter)()
+        except ValueError as error:
+            msg = f"OTLP: {error}; see the OTEL_EXPORTER_OTLP_* variables"
+            raise ConfigError(msg) from error
+    if not exporters:
+        return {}, None
+    own = (_variable(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT") for signal in exporters)
     port = 4317 if protocol == "grpc" else 4318
-    return exporters, os.environ.get(_ENDPOINT) or f"http://localhost:{port}"
+    return exporters, _variable(_ENDPOINT) or next(filter(None, own), f"http://localhost:{port}")
 
 
 def _is_wanted(signal: str, otlp: str) -> bool:
-    if otlp == "off" or os.environ.get(f"OTEL_{signal}_EXPORTER", "otlp") == "none":
+    signal = signal.upper()
+    if otlp == "off" or _variable(f"OTEL_{signal}_EXPORTER") == "none":
         return False
-    return otlp != "auto" or bool(os.environ.get(_ENDPOINT) or os.environ.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"))
+    return otlp != "auto" or bool(_variable(_ENDPOINT) or _variable(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"))
+
+
+def _variable(name: str) -> str:
+    # An empty variable is an unset one (OpenTelemetry specification, environment variables).
+    return os.environ.get(name, "").strip()
 
 
 def _periodic_reader(config: Config, exporter: Any) -> MetricReader:  # noqa: ANN401  # http and grpc share no base
     from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader  # noqa: PLC0415
 
-    if "OTEL_METRIC_EXPORT_INTERVAL" in os.environ:
+    if _variable("OTEL_METRIC_EXPORT_INTERVAL"):
         return PeriodicExportingMetricReader(exporter)
     return PeriodicExportingMetricReader(exporter, export_interval_millis=config.export_interval_seconds * 1000)
 
 
-def _prometheus_endpoint(config: Config, port: int) -> tuple[MetricReader, str, Callable[[], object]]:
-    """Return a reader whose metrics an HTTP server of its own serves, the server's address, and what closes it."""
+def _prometheus_endpoint(config: Config, port: int, undo: list[Callable[[], object]]) -> tuple[MetricReader, str]:
+    """Return a reader whose metrics an HTTP server of its own serves, and the server's address."""
     try:
         import prometheus_client  # noqa: PLC0415
         from opentelemetry.exporter.prometheus import PrometheusMetricReader  # noqa: PLC0415
@@ -278,38 +342,36 @@ def _prometheus_endpoint(config: Config, port: int) -> tuple[MetricReader, str, 
         server.server_close()
         thread.join(1.0)
 
+    undo.append(close)
     host = f"[{config.prometheus_host}]" if ":" in config.prometheus_host else config.prometheus_host
-    return PrometheusMetricReader(), f"http://{host}:{server.server_port}/metrics", close
+    return PrometheusMetricReader(), f"http://{host}:{server.server_port}/metrics"
 
 
-def _providers(
-    config: Config, attributes: dict[str, str], exporters: dict[str, Any], readers: list[MetricReader]
-) -> dict[str, Any]:
-    """Build the providers that something feeds and nobody has set, and set them."""
+def _providers(resource: Resource, exporters: dict[str, Any], readers: list[MetricReader]) -> dict[str, Any]:
+    """Build the providers that something feeds; make them the global ones, unless earlier ones of ours still are."""
     built: dict[str, Any] = {}
-    if not exporters and not readers:
-        return built
-    resource = _resource(config, attributes)
-    if "traces" in exporters and not _is_set(trace.get_tracer_provider()):
+    if "traces" in exporters:
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
         from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
 
         built["tracer"] = TracerProvider(resource=resource, shutdown_on_exit=False)
         built["tracer"].add_span_processor(BatchSpanProcessor(exporters["traces"]))
-        trace.set_tracer_provider(built["tracer"])
-    if readers and not _is_set(metrics.get_meter_provider()):
+        if trace.get_tracer_provider() not in _shut_down:
+            trace.set_tracer_provider(built["tracer"])
+    if readers:
         from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415
 
         built["meter"] = MeterProvider(readers, resource=resource, shutdown_on_exit=False)
-        metrics.set_meter_provider(built["meter"])
+        if metrics.get_meter_provider() not in _shut_down:
+            metrics.set_meter_provider(built["meter"])
     if "logs" in exporters:
         from opentelemetry._logs import get_logger_provider, set_logger_provider  # noqa: PLC0415
         from opentelemetry.sdk._logs import LoggerProvider  # noqa: PLC0415
         from opentelemetry.sdk._logs.export import BatchLogRecordProcessor  # noqa: PLC0415
 
-        if not _is_set(get_logger_provider()):
-            built["logger"] = LoggerProvider(resource=resource, shutdown_on_exit=False)
-            built["logger"].add_log_record_processor(BatchLogRecordProcessor(exporters["logs"]))
+        built["logger"] = LoggerProvider(resource=resource, shutdown_on_exit=False)
+        built["logger"].add_log_record_processor(BatchLogRecordProcessor(exporters["logs"]))
+        if get_logger_provider() not in _shut_down:
             set_logger_provider(built["logger"])
     return built
 
@@ -318,17 +380,21 @@ def _resource(config: Config, attributes: dict[str, str]) -> Resource:
     """Return the resource: program, host, and an instance id of its own, so that each process is its own series."""
     from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
 
-    fixed = os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
-    own: dict[str, str] = {"host.name": socket.gethostname()}
-    if "service.instance.id=" in fixed:
+    fixed = {pair.partition("=")[0].strip() for pair in _variable("OTEL_RESOURCE_ATTRIBUTES").split(",")}
+    own: dict[str, str] = {
+        "host.name": socket.gethostname(),
+        "service.instance.id": str(uuid.uuid4()),
+        "service.name": Path(sys.argv[0]).stem if sys.argv and sys.argv[0] not in {"", "-c", "-m"} else "python",
+    }
+    if "service.instance.id" in fixed:
         Tally().log_once(
             "instance",
             "otel_progress: OTEL_RESOURCE_ATTRIBUTES fixes service.instance.id; processes sharing it mix their counts",
         )
-    else:
-        own["service.instance.id"] = str(uuid.uuid4())
-    if "OTEL_SERVICE_NAME" not in os.environ and "service.name=" not in fixed:
-        own["service.name"] = Path(sys.argv[0]).stem if sys.argv and sys.argv[0] not in {"", "-c", "-m"} else "python"
+    if _variable("OTEL_SERVICE_NAME"):
+        fixed.add("service.name")
+    # What is passed to create() would win over the environment.
+    own = {key: value for key, value in own.items() if key not in fixed}
     if config.service_name is not None:
         own["service.name"] = config.service_name
     return Resource.create({**own, **attributes})

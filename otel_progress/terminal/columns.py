@@ -18,8 +18,12 @@ from otel_progress.terminal import words
 GAP: Final = "  "
 
 _LABEL_LEAST: Final = 14
-_BAR_LEAST: Final = 6
+_BAR_LEAST: Final = 10
 _BAR_MOST: Final = 30
+
+_WIDE_SECONDS: Final = 10.0
+"""A column stays as wide as it was for this long after it last needed to be."""
+
 _PULSE_CELLS_PER_SECOND: Final = 5
 
 _LEFT_HELD_SECONDS: Final = 3.0
@@ -30,7 +34,9 @@ _NEAR_SECONDS: Final = 20.0
 
 _LAYOUTS: Final[tuple[tuple[str, ...], ...]] = (
     ("bar", "percent", "count", "rate", "elapsed", "left"),
-    ("bar", "percent", "count", "rate", "time"),
+    ("bar", "percent", "count", "rate", "elapsed", "interval"),
+    ("bar", "percent", "count", "rate", "elapsed", "short_left"),
+    ("bar", "percent", "count", "rate", "short_time"),
     ("bar", "percent", "count", "time"),
     ("bar", "percent", "count", "short_time"),
     ("bar", "percent", "short_time"),
@@ -39,7 +45,7 @@ _LAYOUTS: Final[tuple[tuple[str, ...], ...]] = (
 )
 """From wide to narrow: the first that leaves the names enough room is taken."""
 
-_ALIGNED_LEFT: Final = ("left", "time", "short_time")
+_ALIGNED_LEFT: Final = ("left", "interval", "short_left", "time", "short_time")
 _STYLES: Final = {"rate": "dim", "elapsed": "dim"}
 
 
@@ -63,18 +69,21 @@ def time_left(level: Snapshot, now: float, before: Left | None) -> Left:
 
 
 def texts(level: Snapshot, left: Left) -> dict[str, str]:
-    """Return the text of every column; empty where there is nothing to say. ``time`` is left, else elapsed."""
+    """Return the text of every column; empty where there is nothing to say. ``*time`` is what is left, else elapsed."""
     state = words.waiting(level) if level.is_live else "done"
     elapsed = "" if level.started_at is None else fmt.duration(level.elapsed_seconds)
     so_far = f"{elapsed} so far" if elapsed else ""
+    short = f"{left.short} left" if left.short else ""
     return {
         "percent": "" if level.fraction is None else fmt.percent(level.fraction),
         "count": words.progress(level),
         "rate": words.speed(level),
         "elapsed": elapsed,
         "left": state or (f"{left.full} left" if left.full else ""),
+        "interval": state or left.full,
+        "short_left": state or short,
         "time": state or left.full or so_far,
-        "short_time": state or (f"{left.short} left" if left.short else so_far),
+        "short_time": state or short or so_far,
     }
 
 
@@ -88,7 +97,11 @@ class Layout:
 
     @classmethod
     def fit(cls, widths: Mapping[str, int], width: int) -> Layout:
-        """Return the layout that says most in ``width`` cells; ``widths`` are what columns and ``label`` ask for."""
+        """
+        Return the layout that says most in ``width`` cells; ``widths`` are what columns and ``label`` ask for.
+
+        A long name takes room from the bar, but no more than half of what the bar can spare.
+        """
         label = widths["label"]
         least = min(label, max(_LABEL_LEAST, width // 4))
         columns: tuple[tuple[str, int], ...] = ()
@@ -99,8 +112,12 @@ class Layout:
             room = width - sum(cells + len(GAP) for _, cells in columns)
             if room >= least + (_BAR_LEAST + len(GAP) if has_bar else 0):
                 break
-        bar = min(max(room - label - len(GAP), _BAR_LEAST), _BAR_MOST) if has_bar else 0
-        return cls(max(min(label, room - (bar + len(GAP) if bar else 0)), 1), bar, columns)
+        if not has_bar:
+            return cls(max(min(label, room), 1), 0, columns)
+        room -= len(GAP)
+        spare = room - least - _BAR_LEAST
+        label = min(label, max(least + spare // 2, room - _BAR_MOST))
+        return cls(label, min(room - label, _BAR_MOST), columns)
 
     def row(self, label: Text, level: Snapshot, texts: Mapping[str, str], now: float) -> Text:
         """Return one row: the name, the bar, the columns."""
@@ -155,7 +172,26 @@ def clipped(text: Text, cells: int) -> Text:
     return text
 
 
-def widest(rows: Sequence[Mapping[str, str]], before: Mapping[str, int]) -> dict[str, int]:
-    """Return the width of every column: that of its widest text, and never less than ``before``."""
+@dataclass(frozen=True, slots=True)
+class Width:
+    """How wide a column is: ``cells``, needed last ``at`` (unix seconds), and the most that was ``needed`` since."""
+
+    cells: int
+    at: float
+    needed: int
+
+
+def kept(needed: int, now: float, before: Width | None) -> Width:
+    """Return a column's width: at once what is ``needed`` if that is more than ``before``, less only after a while."""
+    if before is None or needed >= before.cells:
+        return Width(needed, now, 0)
+    most = max(needed, before.needed)
+    if 0 <= now - before.at < _WIDE_SECONDS:
+        return Width(before.cells, before.at, most)
+    return Width(most, now, 0)
+
+
+def widest(rows: Sequence[Mapping[str, str]]) -> dict[str, int]:
+    """Return the width of the widest text of every column."""
     names = {name for row in rows for name in row}
-    return {name: max([before.get(name, 0), *(cell_len(row[name]) for row in rows)]) for name in names}
+    return {name: max(cell_len(row[name]) for row in rows) for name in names}

@@ -2,8 +2,8 @@
 Progress as plain lines, for logs, pipes and continuous integration. Pure: text out, time passed in, no rich.
 
 A reporter remembers what it said last. A level is reported when it has come another tenth of the way, else every 30 s;
-operations also when they start and end. Whatever runs, a bounded number of lines a minute comes out; what is left out
-is counted in one line.
+operations also when they start and end; levels below them only once they have run for a while. Whatever runs, a bounded
+number of lines a minute comes out; what is left out is counted in one line.
 """
 
 from __future__ import annotations
@@ -25,8 +25,11 @@ INTERVAL_SECONDS: Final = 30.0
 STEPS: Final = 10
 """A level with a known total is reported this many times on its way, if that is more often."""
 
-SHORTEST_SECONDS: Final = 1.0
+SHORTEST_SECONDS: Final = 3.0
 """Two lines about one level are at least this far apart, however fast it is."""
+
+YOUNG_SECONDS: Final = 5.0
+"""A level below an operation is not reported before it has run this long."""
 
 _COLOURS: Final = {State.COMPLETED: "32", State.FAILED: "31", State.CANCELLED: "33", State.INTERRUPTED: "33"}
 
@@ -136,7 +139,7 @@ class LineReporter:
                 if level.parent_key is None and self._starts.take(now):
                     lines.append(f"{words.path(level)}: started")
                 said = _Said(now, step)
-            elif now - said.at >= (SHORTEST_SECONDS if step > said.step else INTERVAL_SECONDS):
+            elif _is_worth_it(level) and now - said.at >= (SHORTEST_SECONDS if step > said.step else INTERVAL_SECONDS):
                 due.append(level)
                 said = _Said(now, max(step, said.step))
             self._said[level.key] = said
@@ -172,6 +175,10 @@ def walk(operation: Snapshot) -> Iterator[Snapshot]:
         stack.extend(child for child in reversed(level.children) if child.is_live and child.state is not State.PENDING)
 
 
+def _is_worth_it(level: Snapshot) -> bool:
+    return level.parent_key is None or level.elapsed_seconds >= YOUNG_SECONDS
+
+
 def report(level: Snapshot) -> str:
     """Return how a live level stands, as one line."""
     left = words.time_left(level)
@@ -184,7 +191,7 @@ def report(level: Snapshot) -> str:
         f"{left} left" if left else "",
         *words.troubles(level),
         words.children(level),
-        *words.remarks(level),
+        *words.remarks(level, counters=words.COUNTERS_MOST),
     ]
     return f"{words.path(level)}: {', '.join(text for text in said if text)}"
 

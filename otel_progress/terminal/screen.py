@@ -111,7 +111,7 @@ class Screen:
                 return False
             can_write = self._last in "\r\n"
             if above and can_write:
-                self._send(_lines(above) + _ERASE_BELOW)
+                self._send(self._new_line() + _lines(above) + _ERASE_BELOW)
                 self._drawn = ()
             if self._picture != self._drawn:
                 self._paint()
@@ -122,7 +122,7 @@ class Screen:
         with self._lock:
             self._picture = ()
             if self._may_draw() and (rows or above or self._drawn):
-                newline = _NEWLINE if self._last not in "\r\n" and (rows or above) else ""
+                newline = self._new_line() if rows or above else ""
                 self._drawn = ()
                 self._send(newline + _lines([*above, *rows]) + _ERASE_BELOW)
 
@@ -186,6 +186,17 @@ class Screen:
         self._send(f"{clean}{make_room}{_SAVE}{rows}{_ERASE_BELOW}{_RESTORE}")
         self._drawn = self._picture
         self._drawn_at = monotonic()
+
+    def _new_line(self) -> str:
+        """Return what ends the line the cursor is on, if there is something on it; an echoed ``^C`` for instance."""
+        try:
+            columns = os.get_terminal_size(self._stream.fileno()).columns
+        except (AttributeError, ValueError, OSError):
+            columns = 0
+        if not columns:
+            return _NEWLINE if self._last not in "\r\n" else ""
+        # As many spaces as fit on a line: they end on this one if it was empty, and on the next if it was not.
+        return f"{_WRAP}{' ' * columns}\r{_CUT}"
 
     def _erase(self) -> None:
         if self._drawn:

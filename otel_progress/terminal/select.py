@@ -40,6 +40,8 @@ class Node:
     """Live children that are not shown."""
     waiting: int = 0
     """Announced children that are not shown."""
+    ended: int = 0
+    """Ended children that are shown."""
     is_shown: bool = False
     shown: list[Node] = field(default_factory=list["Node"])
     """The children that are shown, in their order."""
@@ -48,7 +50,7 @@ class Node:
     @property
     def rest(self) -> str:
         """What is not shown of the children: ``... and 37 more running, 12 finished, 1 failed``; empty if nothing."""
-        finished = words.children(self.level) if self.level else ""
+        finished = words.children(self.level) if self.level and self._has_ended_more else ""
         more = f"{fmt.number(self.running)} more running" if self.running else ""
         waiting = f"{fmt.number(self.waiting)} waiting" if self.waiting else ""
         return ", ".join(text for text in (more and f"... and {more}", waiting, finished) if text)
@@ -56,7 +58,12 @@ class Node:
     @property
     def rest_rows(self) -> int:
         """Rows that the rest takes: 0 or 1."""
-        return int(bool(self.running or self.waiting or (self.level and self.level.children_finished)))
+        return int(bool(self.running or self.waiting or self._has_ended_more))
+
+    @property
+    def _has_ended_more(self) -> bool:
+        """Whether children ended that have no row of their own."""
+        return self.level is not None and self.level.children_finished > self.ended
 
 
 def identity(level: Snapshot) -> Identity:
@@ -165,10 +172,12 @@ def _mark(chain: list[Node], *, shown: bool) -> None:
     for node in chain:
         node.is_shown = shown
         level, parent = node.level, node.parent
-        if level is None or parent is None or not level.is_live:
+        if level is None or parent is None:
             continue
         change = -1 if shown else 1
-        if level.state is State.PENDING:
+        if not level.is_live:
+            parent.ended -= change
+        elif level.state is State.PENDING:
             parent.waiting += change
         else:
             parent.running += change

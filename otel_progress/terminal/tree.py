@@ -16,7 +16,7 @@ from rich.text import Text
 from otel_progress._model import Snapshot
 from otel_progress.names import State
 from otel_progress.terminal import words
-from otel_progress.terminal.columns import Layout, Left, clipped, texts, time_left, widest
+from otel_progress.terminal.columns import Layout, Left, Width, clipped, kept, texts, time_left, widest
 from otel_progress.terminal.lines import Fold
 from otel_progress.terminal.select import Identity, Node, identity, select, walk
 
@@ -51,7 +51,7 @@ class Memory:
     """What the last frame looked like: its width, how wide its columns were, which levels and times left it showed."""
 
     width: int = 0
-    columns: Mapping[str, int] = field(default_factory=dict[str, int])
+    columns: Mapping[str, Width] = field(default_factory=dict[str, Width])
     left: Mapping[Identity, Left] = field(default_factory=dict[Identity, Left])
 
 
@@ -81,10 +81,11 @@ def frame(snapshots: Iterable[Snapshot], *, width: int, height: int, now: float,
     shown = {identity(node.level): node.level for node in walk(root) if node.level}
     left = {key: time_left(level, now, memory.left.get(key)) for key, level in shown.items()}
     cells = {key: texts(level, left[key]) for key, level in shown.items()}
-    columns = widest(list(cells.values()), memory.columns)
+    needed = widest(list(cells.values()))
     labels = [(_indent(node) + _label(node.level)).cell_len for node in walk(root) if node.level]
-    columns["label"] = max([memory.columns.get("label", 0), *labels])
-    layout = Layout.fit(columns, width - 1)
+    needed["label"] = max(labels, default=0)
+    columns = {name: kept(cells, now, memory.columns.get(name)) for name, cells in needed.items()}
+    layout = Layout.fit({name: column.cells for name, column in columns.items()}, width - 1)
     rows = tuple(clipped(row, width - 1) for row in _rows(root, layout, cells, now))
     return Frame(rows[:height], Memory(width, columns, left))
 

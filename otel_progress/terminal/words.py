@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from itertools import islice
 from math import isfinite
 from typing import Final
 
@@ -30,6 +31,12 @@ _UNPRINTABLE: Final = re.compile(
     r"\ud800-\udfff]+"  # lone surrogates cannot be encoded
 )
 _SPACES: Final = re.compile(r"\s+")
+
+COUNTERS_MOST: Final = 3
+"""Counters on a plain line."""
+
+_CHILDREN_TOLD: Final = 4
+"""So many children or fewer are told one by one when their parent has ended."""
 
 ENDINGS: Final = {
     State.COMPLETED: "completed in",
@@ -96,16 +103,17 @@ def time_left(level: Snapshot, *, interval: bool = True) -> str:
 
 def troubles(level: Snapshot) -> list[str]:
     """Return the items that did not go well: ``3 failed``, ``2 skipped``."""
+    write = fmt.size if level.unit == fmt.BYTES else fmt.number  # another unit stands beside done and total already
     counts = ((level.failed, "failed"), (level.skipped, "skipped"))
-    return [f"{fmt.number(value)} {word}" for value, word in counts if value]
+    return [f"{write(value)} {word}" for value, word in counts if value]
 
 
-def remarks(level: Snapshot) -> list[str]:
-    """Return the rest worth knowing: message, why it waits, bytes beside items, counters, quality."""
+def remarks(level: Snapshot, *, counters: int | None = None) -> list[str]:
+    """Return the rest worth knowing: message, why it waits, bytes beside items, the first ``counters``, quality."""
     said = [plain(text) for text in (level.reason if waiting(level) else None, level.message) if text]
     if level.bytes and progress(level) != fmt.size(level.bytes) and level.unit != fmt.BYTES:
         said.append(fmt.size(level.bytes))
-    for name, counter in level.counters.items():
+    for name, counter in islice(level.counters.items(), counters):
         word = fmt.unit_word(counter.unit)
         named = len(word) != 1 and word in name  # "tokens 812", not "tokens 812 tokens"; a single letter is in any name
         value = fmt.number(counter.value) if named else fmt.quantity(counter.value, counter.unit)
@@ -116,8 +124,14 @@ def remarks(level: Snapshot) -> list[str]:
 
 
 def children(level: Snapshot) -> str:
-    """Return what became of the children that ended: ``12 finished, 1 failed``; empty if there were none."""
-    return _tally(level, "finished") if level.children_finished else ""
+    """Return what became of the children that ended: ``12 finished, 1 failed``, or ``scan finished`` of only one."""
+    if not level.children_finished:
+        return ""
+    ended = [child for child in level.children if not child.is_live]
+    if level.children_finished == len(ended) == 1:
+        end = "finished" if ended[0].state is State.COMPLETED else ended[0].state
+        return f"{_called(ended[0])} {end}"
+    return _tally(level, "finished")
 
 
 def ending(level: Snapshot) -> str:
@@ -126,26 +140,48 @@ def ending(level: Snapshot) -> str:
 
 
 def results(level: Snapshot) -> list[str]:
-    """Return what an ended level leaves behind: its error, counts, children, bytes, counters."""
+    """Return what an ended level leaves behind: its error, counts or those of its children, bytes, counters."""
     is_failed = level.state is State.FAILED
     # How else a level ended says its state: "interrupted, KeyboardInterrupt" tells nothing more.
     error = ": ".join(plain(text) for text in (level.error_type, level.error_message) if text) if is_failed else ""
     reason = plain(level.reason or "")
-    done = progress(level) if level.state is not State.COMPLETED else _done(level)
-    levels = _tally(level, "level" if level.children_finished == 1 else "levels")
-    counts = done or (levels if level.children_finished else "")
-    return [text for text in (error, reason, counts, *troubles(level), *remarks(level)) if text]
+    counts = [_done(level)] if _done(level) else _work(level)
+    rest = [*troubles(level), *remarks(level, counters=COUNTERS_MOST)]
+    return [text for text in (error, reason, *counts, *rest) if text]
+
+
+def _work(level: Snapshot) -> list[str]:
+    """Return what the children did if they are few enough to be told one by one, else how many there were."""
+    if not level.children_finished:
+        return []
+    ended = [child for child in level.children if not child.is_live]
+    if level.children_finished == len(ended) <= _CHILDREN_TOLD and any(_done(child) for child in ended):
+        return [_outcome(child) for child in ended if _done(child) or child.state is not State.COMPLETED]
+    return [_tally(level, "level" if level.children_finished == 1 else "levels")]
+
+
+def _outcome(level: Snapshot) -> str:
+    """Return what one of few children did: ``load 1,204 rows (3 failed)``."""
+    details = [*([] if level.state is State.COMPLETED else [str(level.state)]), *troubles(level)]
+    return " ".join(
+        text for text in (_called(level), _done(level), f"({', '.join(details)})" if details else "") if text
+    )
+
+
+def _called(level: Snapshot) -> str:
+    return " ".join(text for text in heading(level) if text)
 
 
 def _tally(level: Snapshot, noun: str) -> str:
     ends = Counter(child.state for child in level.children if not child.is_live)
+    ends[State.FAILED] = max(level.children_failed, ends[State.FAILED])  # the list is bounded, this number is not
     unhappy = [f"{ends[state]} {state}" for state in ENDINGS if ends[state] and state is not State.COMPLETED]
     return ", ".join([f"{fmt.number(level.children_finished)} {noun}", *unhappy])
 
 
 def _done(level: Snapshot) -> str:
-    """Return the count alone: of a completed level the total says nothing more, unless it was missed."""
-    if level.total is not None and level.done < level.total:
+    """Return how far it came; of a completed level the count alone: the total says no more, unless it was missed."""
+    if level.state is not State.COMPLETED or (level.total is not None and level.done < level.total):
         return progress(level)
     if not level.done:
         return fmt.size(level.bytes) if level.bytes else ""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -155,29 +155,17 @@ def test_one_level_entered_by_several_threads_is_a_level_in_each(progress: Captu
             assert current() is running
             assert running.state is State.RUNNING
 
-    with ThreadPoolExecutor(3) as pool:
-        gates = {name: contextvars.Context() for name in "abc"}
-        assert gates
-        import threading
+    inside, first_is_out = threading.Barrier(3), threading.Event()
 
-        inside = threading.Barrier(3)
-        first_out = threading.Event()
+    def first() -> None:
+        work("a", lambda: inside.wait(LONGEST_SECONDS), 1)
+        first_is_out.set()
 
-        def a() -> None:
-            work("a", lambda: inside.wait(LONGEST_SECONDS), 1)
-            first_out.set()
+    def later() -> None:
+        inside.wait(LONGEST_SECONDS)
+        assert first_is_out.wait(LONGEST_SECONDS)
 
-        def later() -> None:
-            inside.wait(LONGEST_SECONDS)
-            assert first_out.wait(LONGEST_SECONDS)
-
-        futures = [
-            pool.submit(a),
-            pool.submit(work, "b", later, 20),
-            pool.submit(work, "c", later, 300),
-        ]
-        for future in futures:
-            future.result(LONGEST_SECONDS)
+    together(first, lambda: work("b", later, 20), lambda: work("c", later, 300))
     assert len(set(map(id, entered.values()))) == 3
     assert sorted(attribute(span, names.DONE) for span in progress.spans("step")) == [1.0, 20.0, 300.0]
     assert {attribute(span, names.OUTCOME) for span in progress.spans("step")} == {"completed"}
@@ -577,28 +565,27 @@ async def test_concurrent_tasks_are_siblings(progress: Capture) -> None:
 
 async def test_a_task_that_outlives_the_level_it_was_started_in(progress: Capture) -> None:
     """Its next level belongs to the nearest ancestor that is still alive; in the end to nobody."""
-    go, gone = asyncio.Event(), asyncio.Event()
-    found: list[tuple[str | None, str]] = []
+    step_over, job_over = asyncio.Event(), asyncio.Event()
+    found: list[str | None] = []
 
     async def outliving() -> None:
-        for event in (go, gone):
+        for event in (step_over, job_over):
             await event.wait()
+            found.append(name_of(current()))
             with level(f"late {len(found)}") as late:
-                found.append((name_of(late.snapshot().parent_key and late), late.operation))  # type: ignore[arg-type]
-        found.append((name_of(current()), "end"))
+                found.append(late.operation)
 
     with operation("job"):
         with level("step"):
             task = asyncio.create_task(outliving())
             await asyncio.sleep(0)
-        go.set()
+        step_over.set()
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-    gone.set()
+    job_over.set()
     await task
-    assert parents(progress) == {"job": None, "step": "job", "late 0": "job", "late 1": None}
-    assert [operation_name for _, operation_name in found] == ["job", "late 1", "end"]
-    assert found[-1][0] is None
+    assert found == ["job", "job", None, "late 3"]
+    assert parents(progress) == {"job": None, "step": "job", "late 1": "job", "late 3": None}
 
 
 async def test_a_level_in_a_task_is_not_seen_by_its_starter(progress: Capture) -> None:

@@ -15,10 +15,12 @@ import sys
 import termios
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from unittest import mock
 
 from otel_progress._model import Snapshot
 from otel_progress.names import State
-from otel_progress.terminal import TerminalView
+from otel_progress.terminal import TerminalView, lines
 from tests.unit.terminal.trees import level
 
 SCENES: dict[str, Callable[[], None]] = {}
@@ -75,6 +77,13 @@ def endless(job: Job) -> None:
     ready()
     while True:
         time.sleep(0.05)
+
+
+@scene
+def echoes(job: Job) -> None:
+    """Run until it is stopped, and end without a word."""
+    with suppress(KeyboardInterrupt):
+        endless(job)
 
 
 @scene
@@ -231,8 +240,9 @@ SCENES["broken"] = broken
 if __name__ == "__main__":
     # Make the terminal the controlling one, so that Ctrl-C arrives.
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-    if sys.argv[1] != "question":
+    if sys.argv[1] not in ("question", "echoes"):
         settings = termios.tcgetattr(0)
         settings[3] &= ~termios.ECHO  # a key that the test presses must not write on the screen
         termios.tcsetattr(0, termios.TCSANOW, settings)
-    SCENES[sys.argv[1]]()
+    with mock.patch.object(lines, "SHORTEST_SECONDS", 0.5):  # scenes are short
+        SCENES[sys.argv[1]]()

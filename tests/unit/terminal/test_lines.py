@@ -45,7 +45,7 @@ def test_a_line_says_all_there_is_to_know() -> None:
     reporter.lines([operation], 0)
     assert reporter.lines([operation], 30)[1] == (
         "import > orders [7]: 44 %, 1,204/2,700 rows, 120 row/s, 1 min 05 s so far, ~3 min (2 to 5 min) left, "
-        "3 failed, 1 finished, copying"
+        "3 failed, chunk finished, copying"
     )
 
 
@@ -71,26 +71,53 @@ def test_a_fast_level_is_reported_at_each_tenth() -> None:
     """At 9 % nothing, at 10 % a line, then nothing up to 19 %; a jump over several tenths is one line."""
     reporter = LineReporter()
     reporter.lines([job(0)], 0)
-    told = {done: len(reporter.lines([job(done)], 2 + done)) for done in (9, 10, 19, 20, 59, 60)}
-    assert told == {9: 0, 10: 1, 19: 0, 20: 1, 59: 1, 60: 1}
+    told = {done: len(reporter.lines([job(done)], 2 + done)) for done in (9, 10, 19, 20, 59, 62)}
+    assert told == {9: 0, 10: 1, 19: 0, 20: 1, 59: 1, 62: 1}
 
 
-def test_tenths_that_come_within_a_second_are_one_line() -> None:
-    """A job of two seconds does not print ten lines."""
+def test_tenths_that_come_within_three_seconds_are_one_line() -> None:
+    """A job of five seconds does not print ten lines."""
     reporter = LineReporter()
     reporter.lines([job(0)], 0)
-    told = [line for step in range(1, 20) for line in reporter.lines([job(5 * step)], step / 10)]
-    assert len(told) == 1  # at 1.0 s; the next could come at 2.0 s
+    told = [line for step in range(1, 20) for line in reporter.lines([job(5 * step)], step / 4)]
+    assert len(told) == 1  # at 3.0 s; the next could come at 6.0 s
+
+
+def test_a_level_is_not_reported_before_it_has_run_for_five_seconds() -> None:
+    """What is over sooner is in the last line of its operation; an operation is told in any case."""
+    reporter = LineReporter()
+
+    def told(elapsed: float, done: float) -> list[str]:
+        load = level("load", key=2, done=done, total=100, elapsed_seconds=elapsed)
+        lines = reporter.lines([level("import", load, key=1, done=done, total=100)], elapsed)
+        return [line.split(":")[0] for line in lines]
+
+    assert told(0, 0) == ["import"]
+    assert told(4.9, 50) == ["import"]
+    assert told(5, 55) == ["import > load"]
+
+
+def test_a_job_of_ten_seconds_is_ten_lines_at_most() -> None:
+    """Two levels below it included: a log is not a live display."""
+    reporter = LineReporter()
+    lines: list[str] = []
+    for second in range(11):
+        state = State.COMPLETED if second == 10 else State.RUNNING
+        now = {"done": 10 * second, "total": 100, "elapsed_seconds": second, "state": state}
+        folder = level("folder", key=3, **now)
+        operation = level("import", level("process", folder, key=2, **now), key=1, **now)
+        lines += reporter.lines([operation], second, last=second == 10)
+    assert 5 <= len(lines) <= 10
 
 
 def test_a_share_that_falls_back_is_not_reported_twice() -> None:
     """A total that grows takes tenths back; coming over them again is no news."""
     reporter = LineReporter()
     reporter.lines([job(0)], 0)
-    assert len(reporter.lines([job(50)], 2)) == 1
-    assert reporter.lines([job(50, total=200)], 4) == []
-    assert reporter.lines([job(110, total=200)], 6) == []
-    assert len(reporter.lines([job(120, total=200)], 8)) == 1
+    assert len(reporter.lines([job(50)], 3)) == 1
+    assert reporter.lines([job(50, total=200)], 6) == []
+    assert reporter.lines([job(110, total=200)], 9) == []
+    assert len(reporter.lines([job(120, total=200)], 12)) == 1
 
 
 def test_never_a_line_per_item() -> None:
@@ -103,12 +130,12 @@ def test_never_a_line_per_item() -> None:
 def test_many_levels_are_summarised() -> None:
     """Twenty lines at most in thirty seconds; the rest is counted."""
     reporter = LineReporter()
-    operation = level("import", *(level("worker", id=str(index), elapsed_seconds=index) for index in range(57)))
+    operation = level("import", *(level("worker", id=str(index), elapsed_seconds=5 + index) for index in range(57)))
     reporter.lines([operation], 0)
     told = reporter.lines([operation], 30)
     assert len(told) == 21
     assert told[0].startswith("import: ")
-    assert "import > worker [56]: 56 s so far" in told  # the longest ones: that is where the time goes
+    assert "import > worker [54]: 59 s so far" in told  # the longest ones: that is where the time goes
     assert told[-1] == "... and 38 more running"  # 58 levels less 20 lines
 
 

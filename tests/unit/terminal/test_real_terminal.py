@@ -44,6 +44,17 @@ def test_ctrl_c_leaves_a_clean_screen() -> None:
         assert "━" not in terminal.text
 
 
+def test_an_echoed_ctrl_c_keeps_its_line() -> None:
+    """Terminals write ``^C`` where the cursor is, and nobody is told; what follows begins on the next line."""
+    with PseudoTerminal("echoes") as terminal:
+        terminal.wait_until_ready()
+        terminal.wait_for(has_tree)
+        terminal.type("\x03")
+        assert terminal.wait_for_end() == 0
+        assert [line.split(" in ")[0] for line in terminal.lines] == ["^C", "✓ import  completed"]
+        assert_usable(terminal)
+
+
 def test_prints_and_logs_stay_whole_and_in_order() -> None:
     """Above the tree, each on its own line, whoever writes them and however."""
     with PseudoTerminal("prints", rows=60) as terminal:

@@ -95,14 +95,23 @@ def test_a_wide_terminal_shows_everything() -> None:
     [
         (200, "━" * 12 + "─" * 18, "     12/31 files  12 file/min  1 min 05 s  ~3 min (2 to 5 min) left"),
         (120, "━━━━━━╸──────────", "     12/31 files  12 file/min  1 min 05 s  ~3 min (2 to 5 min) left"),
-        (100, "━━━━━╸────────", "     12/31 files  12 file/min  ~3 min (2 to 5 min)"),
-        (80, "━━╸────", "     12/31 files  ~3 min (2 to 5 min)"),
+        (110, "━━━━╸───────", "     12/31 files  12 file/min  1 min 05 s  ~3 min (2 to 5 min)"),
+        (100, "━━━━━────────", "     12/31 files  12 file/min  1 min 05 s  ~3 min left"),
+        (90, "━━━━━━─────────", "     12/31 files  12 file/min  ~3 min left"),
+        (80, "━━━━━━━───────────", "     12/31 files  ~3 min left"),
         (60, "━━━━━━──────────", "~3 min left"),
     ],
 )
 def test_a_narrow_terminal_shows_what_matters_most(width: int, bar: str, columns: str) -> None:
-    """Time passed goes first, then speed, the interval, the count; what is left and the share stay."""
+    """The interval goes first, then time passed, speed, the count; what is left and the share stay."""
     assert picture(nightly(), width=width)[0] == f"● nightly             {bar}  40 %  {columns}"
+
+
+@pytest.mark.parametrize(("width", "label", "bar"), [(200, 125, 30), (120, 47, 28), (80, 22, 13), (60, 15, 12)])
+def test_a_long_name_leaves_room_for_the_bar(width: int, label: int, bar: int) -> None:
+    """It is cut where there is not enough room for both."""
+    row = picture(level("name" * 50, done=1, total=2, eta=estimate(180)), width=width)[0]
+    assert (row.index("…") + 1, len(re.findall("[━╸─]", row))) == (label, bar)
 
 
 def test_names_matter_more_than_bars() -> None:
@@ -177,7 +186,7 @@ def test_an_unhappy_end_says_where_it_stood() -> None:
         "import", level("load", state=State.COMPLETED), failed, state=State.FAILED, error_type="ValueError"
     )
     assert [row.plain for row in tree.ended(operation, 100)] == [
-        "✗ import  failed after 1 min 00 s · ValueError · 2 levels, 1 failed",
+        "✗ import  failed after 1 min 00 s · ValueError · orders 2 items (failed)",
         "  ✗ orders  failed after 1 min 00 s · ValueError: bad row 17 · 2 items",
         "    ✗ chunk 3  failed after 1 min 00 s · ValueError: bad row 17",
     ]
@@ -201,6 +210,12 @@ def test_finished_children_fold_into_one_row() -> None:
         *("● job", "├ ✗ step 4", "├ ✗ step 5", "├ ● step 6"),
         "└ 12 finished, 3 failed",
     ]
+
+
+def test_children_that_have_a_row_are_not_counted_in_another() -> None:
+    """One more row would say nothing."""
+    failed = level("load", state=State.FAILED)
+    assert names(picture(level("job", failed, level("copy")))) == ["● job", "├ ✗ load", "└ ● copy"]
 
 
 def test_many_levels_are_counted_not_scrolled() -> None:
@@ -253,8 +268,26 @@ def test_what_is_shown_stays_shown_while_it_runs() -> None:
     assert names(text(later))[1:-1] == names(text(first))[1:-1]
 
 
-def test_columns_grow_but_do_not_shrink_again() -> None:
-    """A count that becomes shorter moves nothing; a new width starts afresh."""
+def test_columns_grow_at_once_and_shrink_after_a_while() -> None:
+    """Ten seconds after the last long text, to the longest since then: nothing jumps, and nothing is lost for good."""
+    memory: tree.Memory | None = None
+
+    def share_at(seconds: float, done: int) -> int:
+        nonlocal memory
+        job = level("job", done=done, fraction=0.5)
+        frame = tree.frame([job], width=60, height=5, now=EPOCH + seconds, memory=memory)
+        memory = frame.memory
+        return text(frame)[0].index("%")
+
+    middle, wide = share_at(0, 1000), share_at(1, 10_000)
+    assert wide == middle - 1
+    assert share_at(5, 10_000) == share_at(6, 1) == share_at(7, 1000) == share_at(14.9, 1) == wide
+    assert share_at(15, 1) == share_at(24.9, 1) == middle
+    assert share_at(25, 1) == middle + 5
+
+
+def test_columns_keep_their_width_for_a_moment() -> None:
+    """A count that becomes shorter moves nothing; a new width of the terminal starts afresh."""
     wide = tree.frame([level("job", done=99_999, total=99_999)], width=80, height=5, now=EPOCH)
     narrow = level("job", done=1, total=2)
     assert picture(narrow, width=80, memory=wide.memory)[0].index("%") == text(wide)[0].index("%")
@@ -289,7 +322,7 @@ def test_a_lone_child_lingers_after_its_end() -> None:
     step = level("step", state=State.COMPLETED, done=2, total=2, ended_at=EPOCH, elapsed_seconds=0.2)
     job = level("job", step)
     assert [row.split()[1] for row in picture(job, now=EPOCH + 0.9)[1:2]] == ["✓"]
-    assert picture(job, now=EPOCH + 1.1)[1:] == ["└ 1 finished"]
+    assert picture(job, now=EPOCH + 1.1)[1:] == ["└ step finished"]
     assert "✓" not in " ".join(picture(level("job", step, level("step")), now=EPOCH + 0.1))
 
 

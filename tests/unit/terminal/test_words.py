@@ -137,6 +137,42 @@ def test_finished_children_are_counted_by_how_they_ended() -> None:
     assert words.children(level()) == ""
 
 
+def test_the_only_finished_child_is_named() -> None:
+    """By its title or name and instance, and by how it ended; one that is not listed can only be counted."""
+    assert words.children(level("job", level("scan", id="7", state=State.COMPLETED))) == "scan 7 finished"
+    assert words.children(level("job", level("scan", state=State.FAILED))) == "scan failed"
+    assert words.children(level("job", children_finished=1)) == "1 finished"
+
+
+@pytest.mark.parametrize(("unit", "text"), [("{row}", "22,644 skipped"), ("By", "22.6 kB skipped")])
+def test_what_did_not_go_well_is_counted_as_what_did(unit: str, text: str) -> None:
+    """Bytes as sizes, here too."""
+    assert words.troubles(level(skipped=22_644, unit=unit)) == [text]
+
+
+def test_few_children_tell_what_an_operation_did() -> None:
+    """If it has no count of its own; many children are counted."""
+    scan = level("scan", done=174, total=174, unit="{folder}", state=State.COMPLETED)
+    process = level("process", done=5e6, total=9e6, unit="By", skipped=2000, state=State.INTERRUPTED)
+    idle, broken = level("idle", state=State.COMPLETED), level("broken", state=State.FAILED)
+    job = level("job", scan, process, idle, broken, state=State.INTERRUPTED)
+    assert words.results(job) == [
+        "scan 174 folders",
+        "process 5.00 MB/9.00 MB (interrupted, 2.00 kB skipped)",
+        "broken (failed)",
+    ]
+    assert words.results(level("job", idle, state=State.COMPLETED)) == ["1 level"]
+    assert words.results(level("job", *[scan] * 5, state=State.COMPLETED)) == ["5 levels"]
+    assert words.results(level("job", scan, done=3, state=State.COMPLETED)) == ["3 items"]
+
+
+def test_an_ended_level_tells_three_counters() -> None:
+    """A line has to stay readable; all of them are in the telemetry."""
+    counters = {name: CounterValue(1, "1") for name in "abcde"}
+    assert words.results(level(counters=counters, state=State.COMPLETED)) == ["a 1", "b 1", "c 1"]
+    assert len(words.remarks(level(counters=counters))) == 5
+
+
 @pytest.mark.parametrize(
     ("changes", "results"),
     [
