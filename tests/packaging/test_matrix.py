@@ -28,4 +28,4 @@ def test_unit_tests_pass_with_the_lowest_versions_allowed() -> None:
 
 
 def _run_unit_tests(python: Path) -> None:
-    run(python, "-m", "pytest", "tests/unit", "--quiet", "-p", "no:cacheprovider")
+    run(python, "-m", "pytest", "tests/unit", "--quiet", "-p", "no:cacheprovider", "-o", "faulthandler_timeout=120")
