@@ -67,8 +67,6 @@ class Place:
         """Return ``context``, which has this place on top, without it."""
         if self.previous is None:
             return context
-        if context is self.attached:
-            return self.previous
         # The program attached something of its own, such as baggage or a span: only what is ours goes.
         if trace.get_current_span(context) is self.span:
             context = trace.set_span_in_context(trace.get_current_span(self.previous), context)
@@ -117,12 +115,12 @@ def base_context() -> Context:
 
 def _without_ended(context: Context) -> Context:
     while True:
-        place = otel_context.get_value(_PLACE_KEY, context)
+        place = context.get(_PLACE_KEY)
         if not isinstance(place, Place) or place.level.ending is None or place.previous is None:
             return context
         if place.level.inherited:  # the span of the process we were forked from is a parent
             return context
-        context = place.taken_off(context)
+        context = place.previous if context is place.attached else place.taken_off(context)
 
 
 class Body:

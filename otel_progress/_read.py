@@ -200,7 +200,8 @@ class Watch:
         with self._opening:
             runtime.subscribe(take)
             for level in runtime.registry.live():
-                self._take(Change("snapshot", level.snapshot(runtime.clock.monotonic(), runtime.clock.wall_ns())))
+                now, now_ns = runtime.clock.monotonic(), runtime.clock.wall_ns()
+                self._take(Change("snapshot", level.snapshot(now, now_ns, depth=0)))
 
     def _take(self, change: Change) -> None:
         if self._operation is not None and change.level.operation != self._operation:

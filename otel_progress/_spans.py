@@ -16,12 +16,11 @@ _PLAIN_SPAN: Final = names.Record.SPAN.value
 
 
 def start(tracer: Tracer, level: LevelState, context: Context) -> Span:
-    """Start the span of a level in the given context; what samplers may ask for is set here."""
-    attributes: dict[str, str | tuple[str, ...]] = {
+    """Start the span of a level in the given context; what samplers may ask for is set here, the rest off its clock."""
+    attributes = {
         names.OPERATION: level.operation,
         names.RECORD: _PLAIN_SPAN,
         names.RUN_ID: level.root.run_id,
-        names.PATH: level.path,
     }
     if not level.is_operation:
         attributes[names.LEVEL] = level.name
@@ -66,18 +65,17 @@ def item_failed(span: Span, error_type: str, message: str, at_ns: int) -> None:
         )
 
 
-def final_attributes(level: LevelState) -> dict[str, str | bool | int | float]:
+def final_attributes(level: LevelState) -> dict[str, str | bool | int | float | tuple[str, ...]]:
     """Return the attributes of an ended level; what is unknown or zero by nature is left out."""
     counts = level.counts()
-    attributes: dict[str, str | bool | int | float] = {
+    attributes: dict[str, str | bool | int | float | tuple[str, ...]] = {
+        names.PATH: level.path,
         names.STATE: level.state._value_,  # as `value`, which Python 3.11 takes 0.1 us to find
         names.DONE: float(level.done),
         names.UNIT: level.unit,
     }
     if level.ending is not None:
         attributes[names.OUTCOME] = level.ending.outcome._value_
-        if level.ending.error_type is not None:
-            attributes[names.ERROR_TYPE] = level.ending.error_type
     for key, value in (
         (names.LIMIT, level.total),
         (names.FRACTION, level.fraction()),
@@ -88,12 +86,14 @@ def final_attributes(level: LevelState) -> dict[str, str | bool | int | float]:
     ):
         if value is not None:
             attributes[key] = float(value)
-    if level.title is not None:
-        attributes[names.LEVEL_TITLE] = level.title
-    if level.message is not None:
-        attributes[names.MESSAGE] = level.message
-    if level.reason is not None:
-        attributes[names.REASON] = level.reason
+    for key, text in (
+        (names.LEVEL_TITLE, level.title),
+        (names.MESSAGE, level.message),
+        (names.REASON, level.reason),
+        (names.ERROR_TYPE, None if level.ending is None else level.ending.error_type),
+    ):
+        if text is not None:
+            attributes[key] = text
     if level.counters is not None:
         for (name, _), total in list(level.counters.items()):
             attributes[names.COUNTER_PREFIX + name] = float(total)

@@ -47,7 +47,8 @@ class NotebookOutput:
     def _update(self, rows: list[Text]) -> None:
         bundle = {"text/plain": "\n".join(row.plain.rstrip() for row in rows), "text/html": html(rows)}
         if self._display is None:
-            self._display = display(bundle, raw=True, display_id=True)
+            # Without IPython mypy knows nothing of it, with it that it has no types.
+            self._display = display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call,unused-ignore]
         else:
             self._display.update(bundle, raw=True)
         self._shown = rows

@@ -12,17 +12,23 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-DOCUMENTS = sorted([REPOSITORY / "README.md", *(REPOSITORY / "docs").rglob("*.md"), *(REPOSITORY / "collector").glob("*.md")])
+DOCUMENTS = [
+    REPOSITORY / "README.md",
+    *sorted(REPOSITORY.glob("docs/**/*.md")),
+    *sorted(REPOSITORY.glob("collector/*.md")),
+]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SHOWN_ONLY = {"text", "promql", "traceql", "yaml", "json", ""}
 """Blocks that are output, or input for other programs; the stack tests run the queries."""
 
 
 def blocks(document: Path) -> list[tuple[str, str]]:
+    """Kind and text of each fenced block."""
     return BLOCK.findall(document.read_text(encoding="utf-8"))
 
 
 def identity(document: Path) -> str:
+    """Its name in the test's name."""
     return document.relative_to(REPOSITORY).as_posix()
 
 

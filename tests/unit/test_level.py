@@ -8,6 +8,7 @@ import gc
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -635,24 +636,19 @@ def test_a_snapshot_shows_a_bounded_number_of_children(progress: Capture) -> Non
 
 
 def test_a_tree_of_any_depth_can_be_looked_at(progress: Capture) -> None:
-    """Deep recursion is somebody's program; looking at it raises nothing and shows the top."""
-    seen: list[Snapshot] = []
-
-    @level("depth")
-    def down(n: int) -> None:
-        if n:
-            down(n - 1)
-        else:
-            seen.extend(in_thread(active))
-            progress.tick(1)
-
-    with operation("job"):
-        down(250)
-    depth, snapshot = 0, seen[0]
-    while snapshot.children:
-        depth, snapshot = depth + 1, snapshot.children[0]
-    assert depth > 20
-    assert progress.runtime.tally.contained == {}
+    """Deeper than the stack of who looks: nothing raises, the top fifty are shown, and each can be found."""
+    with ExitStack() as stack, operation("job") as job:
+        for number in range(1_200):
+            stack.enter_context(level("depth", id=str(number)))
+        progress.tick(1)
+        depth, snapshot = 0, job.snapshot()
+        while snapshot.children:
+            depth, snapshot = depth + 1, snapshot.children[0]
+        assert (depth, snapshot.children_live) == (50, 1)
+        assert active()[0].children_live == 1
+        assert [snapshot.state for snapshot in find(id="1199")] == ["running"]
+    assert [snapshot.state for snapshot in find(id="1199")] == ["completed"]
+    assert dict(health().contained) == {}
 
 
 # --- cancelling -------------------------------------------------------------------------------------------------------
