@@ -53,7 +53,7 @@ def operation(
         phases: Levels announced ahead, with their weights, or just their names.
         metadata: Whatever else is worth a look; shortened.
     """
-    if callable(name) or isinstance(name, classmethod):
+    if callable(name) or issubclass(type(name), classmethod):
         function: Any = name  # a classmethod is not callable yet
         decorated: F = Level("operation", {"name": None})(function)
         return decorated
@@ -95,7 +95,7 @@ def level(
 
     Outside any operation it is its own. ``weight`` is its share of the parent where the parent announced none.
     """
-    if callable(name) or isinstance(name, classmethod):
+    if callable(name) or issubclass(type(name), classmethod):
         function: Any = name  # a classmethod is not callable yet
         decorated: F = Level("level", {"name": None})(function)
         return decorated

@@ -35,7 +35,7 @@ def _boolean(value: object) -> bool:
 def _choice(*allowed: str) -> Callable[[object], str]:
     def parse(value: object) -> str:
         if isinstance(value, bool):
-            value = "on" if value else "off"
+            value = allowed[0] if value else "off"
         word = str(value).strip().lower()
         if word not in allowed:
             raise ValueError(word)
@@ -47,7 +47,7 @@ def _choice(*allowed: str) -> Callable[[object], str]:
 def _within(low: float, high: float, kind: type[float]) -> Callable[[object], Any]:
     def parse(value: object) -> Any:  # noqa: ANN401  # int or float, as the kind says
         number = kind(value)  # type: ignore[arg-type]  # a wrong type raises, which is the point
-        if isinstance(value, bool) or not low <= number <= high:
+        if isinstance(value, bool) or not low <= number <= high or (isinstance(value, float) and number != value):
             raise ValueError(value)
         return number
 
@@ -67,6 +67,10 @@ def _port(value: object) -> int | None:
 
 def _service_name(value: object) -> str | None:
     return None if value is None else _bounds.text(value, _bounds.NAME_LIMIT)
+
+
+def _method(value: object) -> str:
+    return _choice(*METHODS)(str(value))
 
 
 def _host(value: object) -> str:
@@ -122,7 +126,7 @@ class Config:
         "seconds from 0, or off",
     )
     short_level_events: bool = _option(False, _boolean, "on, off")  # noqa: FBT003  # not a call of ours
-    eta_method: str = _option(DEFAULT_METHOD, _choice(*METHODS), ", ".join(sorted(METHODS)))
+    eta_method: str = _option(DEFAULT_METHOD, _method, ", ".join(sorted(METHODS)))
     history_limit: int = _option(100, _within(0, 100_000, int), "a number from 0 to 100000")
     live_levels_limit: int = _option(50_000, _within(1, 1_000_000, int), "a number from 1 to 1000000")
     label_sets_limit: int = _option(300, _within(1, 400, int), "a number from 1 to 400")

@@ -62,8 +62,10 @@ class Tally:
             self.contain(site, error)
 
     def after_fork(self) -> None:
-        """In the child: another thread of the parent may have held the lock."""
+        """In the child: another thread of the parent may have held the lock, and what was counted is the parent's."""
         self._lock = threading.RLock()
+        for counts in (self.dropped, self.ignored, self.contained):
+            counts.clear()
 
     def as_mappings(self) -> tuple[Mapping[str, int], Mapping[str, int], Mapping[str, int]]:
         """Return read-only copies of dropped, ignored and contained."""

@@ -52,9 +52,10 @@ class Place:
 
     def leave(self) -> None:
         """Make current what was before, now that the level has ended; what is live and on top of it stays."""
-        top, live = _current.get(), live_place()
-        if top is not live:
-            _current.set(live)
+        self.level.inherited = False  # its block has been left in this process too
+        top, standing = _current.get(), standing_place()
+        if top is not standing:
+            _current.set(standing)
         if self.attached is None:
             return
         now = otel_context.get_current()
@@ -100,12 +101,18 @@ def top_place() -> Place | None:
     return _current.get()
 
 
-def live_place() -> Place | None:
-    """Return the innermost place whose level has not ended."""
+def standing_place() -> Place | None:
+    """Return the innermost place whose level has not ended, or is that of the process we were forked from."""
     place = _current.get()
-    while place is not None and place.level.ending is not None:
+    while place is not None and place.level.ending is not None and not place.level.inherited:
         place = place.outer
     return place
+
+
+def live_place() -> Place | None:
+    """Return the innermost place whose level has not ended."""
+    place = standing_place()
+    return None if place is None or place.level.inherited else place
 
 
 def base_context() -> Context:
@@ -157,11 +164,12 @@ NOTHING: Final = nullcontext()
 """The body of a generator whose level is switched off."""
 
 
-def remote() -> Remote | None:
-    """Return the other process's level that this context continues, through a carrier or a fork."""
-    place = _current.get()
-    if place is not None and place.level.inherited:
-        return Remote(place.level.operation, place.level.root.run_id)
+def remote(named: LevelState | None = None) -> Remote | None:
+    """Return the other process's level that this context, or a parent named, continues through a carrier or a fork."""
+    place = standing_place()
+    for level in (named, place.level if place is not None else None):
+        if level is not None and level.inherited:
+            return Remote(level.operation, level.root.run_id)
     return _remote.get()
 
 

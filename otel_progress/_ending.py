@@ -7,7 +7,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from itertools import count
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 from otel_progress import _bounds
 from otel_progress.errors import ProgressCancelled
@@ -49,7 +49,7 @@ def outcome_of(error: BaseException | None) -> State:
 
 def tell(error: BaseException | str, redact: Redact, tally: Tally, *, stack: bool = True) -> Told:
     """Return what telemetry may say about an error. Formatted here and now: keeping the error would keep its frames."""
-    if not isinstance(error, BaseException):
+    if not _is_error(error):
         return None, _message(error, redact, tally), None
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
@@ -62,6 +62,10 @@ def tell(error: BaseException | str, redact: Redact, tally: Tally, *, stack: boo
         told = _redacted(lines.encode("utf-8", "backslashreplace").decode(), redact, tally)  # no lone surrogates
         return name, message, told and told[-_bounds.STACK_LIMIT :]
     return name, message, None
+
+
+def _is_error(value: object) -> TypeGuard[BaseException]:
+    return issubclass(type(value), BaseException)  # a proxy may raise when `isinstance` asks for its class
 
 
 def _message(error: object, redact: Redact, tally: Tally) -> str | None:

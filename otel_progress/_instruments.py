@@ -77,6 +77,7 @@ class Instruments:
     def after_fork(self) -> None:
         """In the child: another thread of the parent may have held the lock."""
         self._lock = threading.Lock()
+        self.heartbeat_ns = None
 
     def record_duration(self, level: LevelState) -> None:
         """Record how long an ended level took, in its own context so that exemplars link to its trace."""
@@ -174,7 +175,13 @@ class Instruments:
 
 
 _shared: tuple[Instruments, ...] = ()
-_shared_lock = threading.Lock()  # covers the creation of the shared instruments
+_shared_lock = threading.RLock()  # covers the creation of the shared instruments
+
+
+def after_fork() -> None:
+    """In the child: another thread of the parent may have held the lock."""
+    global _shared_lock  # noqa: PLW0603  # as above
+    _shared_lock = threading.RLock()
 
 
 def instruments_of(provider: MeterProvider | None, source: Source, clock: Clock) -> Instruments:

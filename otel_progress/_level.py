@@ -206,7 +206,7 @@ class Level:
         self._advance(n, bytes, outcome)
 
     def _advance(self, n: object, size: object, outcome: object) -> None:
-        column = _OUTCOMES.get(outcome) if isinstance(outcome, str) else None
+        column = column_of(outcome)
         items = _bounds.number(n) if n is not None else 1 if size is None else 0
         length = _bounds.number(size) if size is not None else 0
         if column is None or items is None or length is None:
@@ -405,18 +405,17 @@ class Level:
         """Return ``iterable`` tracked below this level; see the function `track`."""
         from otel_progress._track import Track  # noqa: PLC0415  # it is made of levels
 
-        return Track(
-            "level", given(name or "items", id, title, total, unit), self._state, iterable
-        )
+        return Track("level", given("items" if name is None else name, id, title, total, unit), self._state, iterable)
 
     def snapshot(self) -> Snapshot:
         """Return how the level and its children stand now."""
         level = self._state
         if level is None:
             runtime = _runtime.get()
-            name = _bounds.name(self._options["name"] or "unnamed")
+            name = _bounds.name(self._options["name"])
             now, now_ns = runtime.clock.monotonic(), runtime.clock.wall_ns()
             level = LevelState(name, name, None, now, now_ns, DEFAULT_UNIT, self._kind == "operation")
+            level.runtime = runtime
             describe(level, self._options)
             level.state = State.PENDING
             return level.snapshot(now, now_ns)
@@ -435,7 +434,7 @@ class Level:
     @property
     def name(self) -> str:
         """The level's name, as on spans and metrics."""
-        return self._state.name if self._state is not None else _bounds.name(self._options["name"] or "unnamed")
+        return self._state.name if self._state is not None else _bounds.name(self._options["name"])
 
     @property
     def id(self) -> str | None:
@@ -468,6 +467,14 @@ class Level:
     def __repr__(self) -> str:
         """Name and state."""
         return f"<Level {self.name!r} {self.state.value}>"
+
+
+def column_of(outcome: object) -> int | None:
+    """Return the cell's column for an outcome; ``None`` if there is none of that name."""
+    try:
+        return _OUTCOMES.get(outcome) if isinstance(outcome, str) else None
+    except Exception:  # noqa: BLE001  # somebody else's __class__, __hash__ or __eq__
+        return None
 
 
 def given(  # noqa: PLR0917  # by position, and mostly none: this is done for every level

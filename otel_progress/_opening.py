@@ -32,17 +32,25 @@ def open_level(runtime: Runtime, kind: Kind, options: Mapping[str, Any], named: 
     """
     if runtime.dropped:
         runtime.reap()
-    outer = _context.live_place()
-    here = _context.carried_level() if outer is None else outer.level
+    outer = _context.standing_place()
+    here = _context.carried_level() if outer is None or outer.level.inherited else outer.level
     above = here if named is None else _nearest_live(named) or here
     if above is None or kind == "operation":
         runtime.look()
-    level = _make(runtime, kind, options, above)
+    remote = _context.remote(named) if above is None and kind == "level" else None
+    level = _make(runtime, kind, options, above, remote)
     previous: Context | None = None
     context: Context | None = None
     if runtime.tracer is not None:
         previous = base = _context.base_context()
         if above is None:
+            if (
+                named is not None
+                and named.inherited
+                and named.context is not None
+                and not (outer and outer.level is named)
+            ):
+                base = named.context  # we were forked away from it: its span is a parent all the same
             base = environment_parent(base)
         elif above.context is not None and above is not here:
             base = above.context  # a parent named from elsewhere, another thread perhaps: its span and its baggage
@@ -73,14 +81,12 @@ def _nearest_live(level: LevelState | None) -> LevelState | None:
     return level
 
 
-def _make(runtime: Runtime, kind: Kind, options: Mapping[str, Any], above: LevelState | None) -> LevelState:
+def _make(
+    runtime: Runtime, kind: Kind, options: Mapping[str, Any], above: LevelState | None, remote: _context.Remote | None
+) -> LevelState:
     name = _bounds.name(options["name"])
-    is_operation, parent, remote = kind == "operation", above, None
-    if is_operation:
-        parent = None
-    elif above is None:
-        remote = _context.remote()
-        is_operation = remote is None  # a level outside any operation is its own
+    parent = None if kind == "operation" else above
+    is_operation = parent is None and remote is None  # a level outside any operation is its own
     operation = parent.operation if parent is not None else remote.operation if remote is not None else name
     now, now_ns = runtime.clock.monotonic(), runtime.clock.wall_ns()
     unit = DEFAULT_UNIT if options.get("unit") is None else _bounds.name(options["unit"])

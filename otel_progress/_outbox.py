@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from otel_progress._contain import Tally
+from otel_progress._wakeup import Wakeup
 
 BATCH_SECONDS: Final = 0.02
 """How long the thread gathers before it works: waking it for each level would cost the caller more than the level."""
@@ -31,14 +32,15 @@ class Outbox:
         self._limit = limit
         self._queue: deque[Call] = deque()
         self._deferred: deque[tuple[float, Call]] = deque()
-        self._wake = threading.Event()
-        self._hurry = threading.Event()
+        self._wake = Wakeup()
+        self._hurry = Wakeup()
         self._done = threading.Condition()  # covers _waiting and the notification that the queue ran empty
         self._waiting = 0
         self._idle = True
         self._stopped = False
         self._thread: threading.Thread | None = None
-        self._start_lock = threading.Lock()  # covers the creation of the thread
+        # Covers the creation of the thread; reentrant, for signal handlers and destructors that flush.
+        self._start_lock = threading.RLock()
         self._busy_since: float | None = None
 
     def __len__(self) -> int:
@@ -95,8 +97,6 @@ class Outbox:
                     self._done.wait(min(left, 0.5))
             finally:
                 self._waiting -= 1
-                if not self._waiting:
-                    self._hurry.clear()
         return True
 
     def stop(self) -> None:
@@ -110,17 +110,17 @@ class Outbox:
             with self._start_lock:
                 if self._thread is None:
                     thread = threading.Thread(target=self._run, name="otel_progress-outbox", daemon=True)
+                    self._thread = thread
                     try:
                         thread.start()
                     except RuntimeError:  # no threads at interpreter exit: `flush` does the work itself
+                        self._thread = None
                         return
-                    self._thread = thread
         self._wake.set()
 
     def _run(self) -> None:
         while not self._stopped:
             self._wake.wait()
-            self._wake.clear()
             self._hurry.wait(BATCH_SECONDS)
             while not self._stopped:
                 self._work()
@@ -138,19 +138,26 @@ class Outbox:
                 break
 
     def _work(self) -> None:
-        while True:
-            if self._deferred and (self._hurry.is_set() or self._deferred[0][0] <= time.monotonic()):
-                call, args = self._deferred.popleft()[1]
-            elif self._queue:
-                call, args = self._queue.popleft()
-            else:
-                return
-            self._busy_since = time.monotonic()
-            try:
-                call(*args)
-            except BaseException as error:  # noqa: BLE001  # exporters and callbacks are not ours, nor is their sys.exit()
-                self._tally.contain(getattr(call, "__name__", "outbox"), error)
-            finally:
-                self._busy_since = None
-            if self._stopped:
-                return
+        """Make the calls that are due; only the one in hand once we are stopped."""
+        while self._queue or self._is_due():
+            # What was put before a deferred call is made before it: the end of a level must not overtake its start.
+            for _ in range(len(self._queue)):
+                self._make(*self._queue.popleft())
+                if self._stopped:
+                    return
+            if self._is_due():
+                self._make(*self._deferred.popleft()[1])
+                if self._stopped:
+                    return
+
+    def _is_due(self) -> bool:
+        return bool(self._deferred) and (self._waiting > 0 or self._deferred[0][0] <= time.monotonic())
+
+    def _make(self, call: Callable[..., object], args: tuple[Any, ...]) -> None:
+        self._busy_since = time.monotonic()
+        try:
+            call(*args)
+        except BaseException as error:  # noqa: BLE001  # exporters and callbacks are not ours, nor is their sys.exit()
+            self._tally.contain(getattr(call, "__name__", "outbox"), error)
+        finally:
+            self._busy_since = None

@@ -26,8 +26,8 @@ LEVEL_KEY: Final = "progress-level"
 RUN_KEY: Final = "progress-run"
 _KEYS: Final = ("traceparent", "tracestate", "baggage", OPERATION_KEY, LEVEL_KEY, RUN_KEY)
 
-_LONGEST: Final = {"baggage": 8_192, "tracestate": 512, RUN_KEY: 64}
-"""Characters of a field; baggage and tracestate as W3C has them."""
+_LONGEST: Final = {"traceparent": 512, "tracestate": 512, "baggage": 8_192, RUN_KEY: 64}
+"""Characters of a field; as W3C and OpenTelemetry have them."""
 
 _WORD: Final = r"[!#-'*+.0-9A-Z^-z|~-]+"
 _VALUE: Final = r"[!#-+./0-:<-\[\]-~-]*"
@@ -100,13 +100,15 @@ def _from_environment() -> dict[str, str]:
 
 
 def _fields(carrier: object) -> dict[str, str]:
-    if not isinstance(carrier, Mapping):
+    try:
+        items = list(carrier.items()) if isinstance(carrier, Mapping) else []
+        return {
+            key.lower(): _sound(key.lower(), value)
+            for key, value in items
+            if isinstance(key, str) and isinstance(value, str) and key.lower() in _KEYS
+        }
+    except Exception:  # noqa: BLE001  # somebody else's mapping
         return {}
-    return {
-        key.lower(): _sound(key.lower(), value)
-        for key, value in list(carrier.items())
-        if isinstance(key, str) and isinstance(value, str) and key.lower() in _KEYS
-    }
 
 
 def _sound(key: str, value: str) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import queue
-import threading
 import weakref
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from otel_progress import _runtime
+from otel_progress import _bounds, _runtime
 from otel_progress._model import Change, Health, Snapshot
 from otel_progress.names import State
 
@@ -42,7 +42,7 @@ def active(
     """
     runtime = _runtime.get()
     runtime.reap()
-    matches = _matching(operation, id, state, since)
+    matches = _matching(runtime, operation, id, state, since)
     return _snapshots(runtime, (level for level in runtime.registry.roots() if matches(level)), limit)
 
 
@@ -61,7 +61,7 @@ def history(
     """
     runtime = _runtime.get()
     runtime.reap()
-    matches = _matching(operation, id, state, since)
+    matches = _matching(runtime, operation, id, state, since)
     return _snapshots(runtime, (level for level in runtime.registry.finished() if matches(level)), limit)
 
 
@@ -80,7 +80,7 @@ def find(
     """
     runtime = _runtime.get()
     runtime.reap()
-    matches = _matching(operation, id, state, since)
+    matches = _matching(runtime, operation, id, state, since)
     live = runtime.registry.live()
     finished = [level for root in (*live, *runtime.registry.finished()) for level in _finished_below(root)]
     finished.sort(key=lambda level: level.ending.at if level.ending else 0.0, reverse=True)
@@ -97,27 +97,43 @@ def _finished_below(root: LevelState) -> Iterator[LevelState]:
 
 
 def _matching(
+    runtime: _runtime.Runtime,
     operation: str | None,
     id: str | None,  # noqa: A002  # the API's word
     state: State | str | None,
     since: float | None,
 ) -> Callable[[LevelState], bool]:
+    # As levels themselves are written down, so that what was given to them finds them.
+    wanted_operation = None if operation is None else _bounds.name(operation)
+    wanted_id = None if id is None else _bounds.text(id)
+    wanted_state = None if state is None else _bounds.text(state)
+    from_seconds = _number(runtime, since)
+
     def matches(level: LevelState) -> bool:
         at_ns = level.ending.at_ns if level.ending is not None else level.started_ns
         return (
-            (operation is None or level.operation == operation)
-            and (id is None or level.id == id)
-            and (state is None or level.state == state)
-            and (since is None or at_ns / 1e9 >= since)
+            (wanted_operation is None or level.operation == wanted_operation)
+            and (wanted_id is None or level.id == wanted_id)
+            and (wanted_state is None or level.state == wanted_state)
+            and (from_seconds is None or at_ns / 1e9 >= from_seconds)
         )
 
     return matches
 
 
+def _number(runtime: _runtime.Runtime, value: float | None) -> float | None:
+    """Return the number of a filter; one that makes no sense is ignored and counted."""
+    number = None if value is None else _bounds.number(value)
+    if number is None and value is not None:
+        runtime.tally.ignore("bad_filter")
+    return number
+
+
 def _snapshots(runtime: _runtime.Runtime, levels: Iterator[LevelState], limit: int | None) -> tuple[Snapshot, ...]:
     taken: list[Snapshot] = []
+    most = _number(runtime, limit)
     for level in levels:
-        if limit is not None and len(taken) >= limit:
+        if most is not None and len(taken) >= most:
             break
         runtime.freshen(level)
         taken.append(level.snapshot(runtime.clock.monotonic(), runtime.clock.wall_ns()))
@@ -135,7 +151,13 @@ def flush(timeout_seconds: float = 5.0) -> bool:
 
     Call it before a ``force_flush`` of your own providers, and at the end of a task in a process pool.
     """
-    return _runtime.get().flush(timeout_seconds)
+    runtime = _runtime.get()
+    try:
+        seconds = max(0.0, float(timeout_seconds))  # 0 for NaN too
+    except Exception:  # noqa: BLE001  # somebody else's __float__
+        runtime.tally.ignore("bad_timeout")
+        seconds = 0.0
+    return runtime.flush(seconds)
 
 
 class Subscription:
@@ -181,11 +203,12 @@ class Watch:
 
     def __init__(self, runtime: _runtime.Runtime, operation: str | None) -> None:
         self._tally = runtime.tally
-        self._operation = operation
+        self._operation = None if operation is None else _bounds.name(operation)
         self._changes: queue.SimpleQueue[Change | None] = queue.SimpleQueue()
         self._closed = False
         self._wakeups: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
-        self._opening = threading.Lock()  # held until the opening snapshots are in: changes come after them
+        self._opening: deque[Change] = deque()
+        """The snapshots it opens with. Apart from the changes: a lock that keeps the order could be held at a fork."""
         itself = weakref.ref(self)
 
         def take(change: Change) -> None:
@@ -193,15 +216,14 @@ class Watch:
             if watch is None:  # nobody iterates any more, and nobody said so
                 runtime.unsubscribe(take)
             else:
-                with watch._opening:
-                    watch._take(change)
+                watch._take(change)
 
         self._subscription = Subscription(runtime, take)
-        with self._opening:
-            runtime.subscribe(take)
-            for level in runtime.registry.live():
-                now, now_ns = runtime.clock.monotonic(), runtime.clock.wall_ns()
-                self._take(Change("snapshot", level.snapshot(now, now_ns, depth=0)))
+        runtime.subscribe(take)
+        for level in runtime.registry.live():
+            now, now_ns = runtime.clock.monotonic(), runtime.clock.wall_ns()
+            if self._operation in {None, level.operation}:
+                self._opening.append(Change("snapshot", level.snapshot(now, now_ns, depth=0)))
 
     def _take(self, change: Change) -> None:
         if self._operation is not None and change.level.operation != self._operation:
@@ -218,6 +240,12 @@ class Watch:
                 loop.call_soon_threadsafe(event.set)
             except RuntimeError:  # the loop was closed under a watcher that never said good-bye
                 self._wakeups.discard((loop, event))
+
+    def _get_opening(self) -> Change | None:
+        try:
+            return self._opening.popleft()
+        except IndexError:
+            return None
 
     def _get_nowait(self) -> Change | None:
         try:
@@ -243,7 +271,7 @@ class Watch:
     def __iter__(self) -> Iterator[Change]:
         """Yield changes, waiting for them; ends when closed."""
         while True:
-            change = self._changes.get()
+            change = self._get_opening() or self._changes.get()
             if change is None:
                 self._changes.put(None)  # for the next who iterates
                 return
@@ -259,7 +287,7 @@ class Watch:
         try:
             while True:
                 event.clear()
-                while (change := self._get_nowait()) is not None:
+                while (change := self._get_opening() or self._get_nowait()) is not None:
                     yield change
                 if self._closed:
                     return

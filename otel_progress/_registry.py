@@ -70,7 +70,6 @@ class Registry:
         self._lock = threading.RLock()
         self._live: dict[int, LevelState] = {}
         self._totals: dict[Labels, Totals] = {}
-        self._labels: dict[Labels, Labels] = {}
         self._counter_names: set[str] = set()
         self._counter_series = 0
         self._finished: deque[LevelState] = deque(maxlen=history_limit)
@@ -86,15 +85,16 @@ class Registry:
         else:
             self._tally.drop("live_levels")
 
-    def remove(self, level: LevelState, *, counted: bool) -> None:
-        """Take an ended level out, its numbers to the totals if they count; until then it is read as it ended."""
-        if not counted:
+    def remove(self, level: LevelState) -> None:
+        """Move an ended level's numbers to the totals; until then it is read as it ended."""
+        self._lock.acquire()  # `with` takes twice as long, and every level passes here
+        try:
             self._live.pop(level.key, None)
-            return
-        with self._lock:
-            self._live.pop(level.key, None)
-            self._of(level).add(level.final, level.counters)
-        if self.labels(level) is _OTHER:
+            totals = self._of(level)
+            totals.add(level.final, level.counters)
+        finally:
+            self._lock.release()
+        if totals is self._totals.get(_OTHER):
             self._tally.drop("label_sets")
 
     def remember(self, level: LevelState) -> None:
@@ -134,7 +134,7 @@ class Registry:
     def labels(self, level: LevelState) -> Labels:
         """Return the label set of a level; one for all beyond the limit."""
         own = (level.operation, None if level.is_operation else level.name)
-        return self._labels.get(own, _OTHER)
+        return own if own in self._totals else _OTHER
 
     def counter_key(self, name: str, unit: str, level: LevelState) -> tuple[str, str]:
         """Return the name and unit a counter is kept under; one for all beyond the limits."""
@@ -158,22 +158,19 @@ class Registry:
         return key
 
     def forget(self) -> None:
-        """Drop the live levels: after a fork they are the parent's."""
+        """Drop everything: after a fork it is the parent's."""
         self._lock = threading.RLock()
         self._live = {}
         self._totals = {}
+        self._counter_names = set()
+        self._counter_series = 0
         self._finished.clear()
 
     def _of(self, level: LevelState) -> Totals:
         # The caller has the lock.
         own = (level.operation, None if level.is_operation else level.name)
-        labels = self._labels.get(own)
-        if labels is None:
-            if len(self._labels) < self._label_sets_limit:
-                labels = self._labels[own] = own
-            else:
-                labels = _OTHER
-        totals = self._totals.get(labels)
+        totals = self._totals.get(own)
         if totals is None:
-            totals = self._totals[labels] = Totals()
+            full = len(self._totals) - (_OTHER in self._totals) >= self._label_sets_limit
+            totals = self._totals.setdefault(_OTHER if full else own, Totals())
         return totals

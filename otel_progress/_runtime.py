@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+import weakref
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import metrics, trace
 
-from otel_progress import _spans, names
+from otel_progress import _instruments, _spans, names
 from otel_progress._clock import SYSTEM_CLOCK
 from otel_progress._config import Config
 from otel_progress._contain import Tally
@@ -93,7 +94,9 @@ class Runtime:
         self._recording = tracer_provider is not None or meter_provider is not None
         self._meter_provider = meter_provider
         self._instruments: Instruments | None = None
-        self._instruments_lock = threading.Lock()  # covers the creation of the instruments
+        # Covers the creation of tracer and instruments; reentrant, for signal handlers and destructors that start levels.
+        self._look_lock = threading.RLock()
+        self._looking = False
         self._callbacks: tuple[Callback, ...] = ()
         self._callbacks_lock = threading.RLock()  # covers changes of the tuple; readers take it as it is
         self._next_key = 0
@@ -102,6 +105,7 @@ class Runtime:
         self._meters_seen: metrics.MeterProvider | None = None
         self._exit_hooked = False
         self._unhook_threads: Callable[[], None] | None = None
+        _runtimes.add(self)
 
     def _environment(self) -> Config:
         # Nobody is configuring here: a wrong variable is logged, and the defaults hold.
@@ -115,6 +119,18 @@ class Runtime:
 
     def look(self) -> None:
         """Look for global providers; called at the start of each operation."""
+        with self._look_lock:
+            if self._looking:  # we were interrupted in the middle, perhaps under a lock of the SDK
+                return
+            self._looking = True
+            try:
+                self._look()
+            except Exception as error:  # noqa: BLE001  # a provider that fails costs its telemetry, not the levels
+                self.tally.contain("providers", error)
+            finally:
+                self._looking = False
+
+    def _look(self) -> None:
         if self.tracer is None:
             provider = trace.get_tracer_provider()
             if not isinstance(provider, trace.ProxyTracerProvider):
@@ -128,13 +144,14 @@ class Runtime:
             self._exit_hooked = False
         if not self._recording:
             return
-        if self._instruments is None:
-            self._make_instruments()
         if not self._exit_hooked:
             self._exit_hooked = True
             atexit.unregister(self._at_exit)
             atexit.register(self._at_exit)  # after the providers' own hooks, to run before them
             self._hook_threads()
+        if self._instruments is None:
+            source = Source(self.registry, self.tally, self.reap)
+            self._instruments = instruments_of(self._meter_provider, source, self.clock)
 
     def _hook_threads(self) -> None:
         """Hear of exceptions that leave a thread; whoever was told of them so far still is."""
@@ -154,12 +171,6 @@ class Runtime:
 
         threading.excepthook = hook
         self._unhook_threads = unhook
-
-    def _make_instruments(self) -> None:
-        with self._instruments_lock:
-            if self._instruments is None:
-                source = Source(self.registry, self.tally, self.reap)
-                self._instruments = instruments_of(self._meter_provider, source, self.clock)
 
     @property
     def busy(self) -> bool:
@@ -209,7 +220,7 @@ class Runtime:
     ) -> None:
         try:
             now, now_ns = at or (self.clock.monotonic(), self.clock.wall_ns())
-            if now_ns < level.started_ns:
+            if now_ns < level.started_ns:  # noqa: PLR1730  # max() takes ten times as long
                 now_ns = level.started_ns  # a wall clock set back must not make a span end before it starts
             if error is None or outcome is State.COMPLETED:  # an exit with success is no error
                 ending = Ending(outcome, now, now_ns)
@@ -240,7 +251,7 @@ class Runtime:
         if level.parent is None:
             self.registry.remember(level)
         if not (self._recording or self._callbacks):
-            self.registry.remove(level, counted=False)
+            self.registry.remove(level)
             return
         if not level.announced and ending.at - level.started >= self.config.open_after_seconds:
             self._announce(level)  # it ended before the ticker saw that it was old enough
@@ -249,7 +260,7 @@ class Runtime:
         else:
             taken = self.outbox.put(self._export, level)
         if not taken:  # a full queue costs the span, never a number
-            self.registry.remove(level, counted=self._recording)
+            self.registry.remove(level)
             self._record_duration(level)
             level.span = level.context = None
         if self._callbacks:
@@ -257,7 +268,7 @@ class Runtime:
 
     def _export(self, level: LevelState) -> None:
         level.export()
-        self.registry.remove(level, counted=self._recording)
+        self.registry.remove(level)
         self._record_duration(level)
         if level.span is not None:
             try:
@@ -432,11 +443,15 @@ class Runtime:
             level.lock = threading.RLock()
             level.inherited = True
             level.ending = ending
+            level.cells.clear()  # whoever still advances it is told, as after any end
         self.registry.forget()
+        self.outbox._stopped = True  # forked by a callback, its thread is this one, and must not go on with the queue
         self.outbox = Outbox(self.tally)
         self.ticker = self.ticker and Ticker(self.tick, self.tally)
         self.dropped.clear()
-        self._instruments_lock = threading.Lock()
+        self._heartbeat_ns = None
+        self._look_lock = threading.RLock()
+        self._looking = False
         self._callbacks_lock = threading.RLock()
         self.tally.after_fork()
         if self._instruments is not None:
@@ -444,7 +459,9 @@ class Runtime:
 
 
 _runtime: Runtime | None = None
-_runtime_lock = threading.Lock()  # covers the creation of the default runtime
+_runtime_lock = threading.RLock()  # covers the creation of the default runtime; reentrant as above
+_runtimes: weakref.WeakSet[Runtime] = weakref.WeakSet()
+"""All there are: one that was replaced keeps its levels, and must let go of them after a fork."""
 
 
 def get() -> Runtime:
@@ -453,7 +470,8 @@ def get() -> Runtime:
     if _runtime is None:
         with _runtime_lock:
             if _runtime is None:
-                _runtime = Runtime()
+                made = Runtime()
+                _runtime = _runtime or made  # a signal handler may have made one meanwhile
     return _runtime
 
 
@@ -466,9 +484,10 @@ def replace(runtime: Runtime | None) -> Runtime | None:
 
 def _after_fork() -> None:
     global _runtime_lock  # noqa: PLW0603  # another thread of the parent may have held it
-    _runtime_lock = threading.Lock()
-    if _runtime is not None:
-        _runtime.after_fork()
+    _runtime_lock = threading.RLock()
+    _instruments.after_fork()
+    for runtime in list(_runtimes):
+        runtime.after_fork()
 
 
 if hasattr(os, "register_at_fork"):

@@ -329,6 +329,8 @@ class LevelState:
         if self.finished is None:
             self.finished = deque(maxlen=FINISHED_CHILDREN_KEPT)
         self.finished.append(child)
+        for grandchild in child.finished or ():
+            grandchild.finished = None  # two generations are remembered: their number grows with each by a factor
         if child.state is _ABANDONED:
             if self.abandoned is None:
                 self.abandoned = {}
@@ -516,7 +518,7 @@ class LevelState:
         estimate = None if ending else self.estimate
         live = list((self.children or {}).values())
         listed = live[-LIVE_CHILDREN_SHOWN:] if depth else []
-        finished = list(self.finished) if depth and self.finished else []
+        finished = list(self.finished or ()) if depth else []
         shown = tuple(
             child.snapshot(now, now_ns, depth=depth - 1)
             for child in sorted((*finished, *listed), key=lambda child: child.key)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from otel_progress._contain import Tally
+from otel_progress._wakeup import Wakeup
 
 TICK_SECONDS: Final = 1.0
 
@@ -25,8 +26,8 @@ class Ticker:
         self._interval = interval_seconds
         self._awake = False
         self._stopped = False
-        self._wake = threading.Event()
-        self._stop = threading.Event()
+        self._wake = Wakeup()
+        self._stop = Wakeup()
         self._thread: threading.Thread | None = None
         self._start_lock = threading.Lock()  # covers the creation of the thread
 
@@ -57,7 +58,6 @@ class Ticker:
     def _run(self) -> None:
         while not self._stopped:
             self._wake.wait()
-            self._wake.clear()
             next_at = time.monotonic()
             while not self._stopped:
                 next_at = max(next_at + self._interval, time.monotonic())

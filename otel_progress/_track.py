@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from otel_progress._context import Place
 from otel_progress._ending import outcome_of, owner
-from otel_progress._level import Level, given
+from otel_progress._level import Level, column_of, given
 from otel_progress._opening import Kind
 from otel_progress.names import State
 
@@ -117,7 +117,7 @@ class Track(Level, Generic[T]):
         return await anext(cast("AsyncIterator[T]", self._iterator))
 
     def _advance(self, n: object, size: object, outcome: object) -> None:
-        if outcome == "ok" and (n is not None or size is None):
+        if column_of(outcome) == 0 and (n is not None or size is None):
             self._ignore("advance_on_track")
             n = None
             if size is None:
@@ -329,5 +329,5 @@ def track(
     Takes iterables, iterators, generators and async iterables. The total comes from ``len()`` where there is one, may
     be given, may be set later, and is unknown otherwise. A list that grows under the loop grows its total.
     """
-    options = given(name or _DEFAULT_NAME, id, title, total, unit)
+    options = given(_DEFAULT_NAME if name is None else name, id, title, total, unit)
     return Track("level", options, None, iterable)

@@ -96,8 +96,8 @@ def duration(seconds: float) -> str:
 
 
 def ratio(ours: float, peer: float) -> str:
-    """Return our share of the peer's cost."""
-    return f"{max(ours, 0.0) / peer:.2g}x" if peer > 0 else "-"
+    """Return how many times the peer's cost ours is."""
+    return f"{max(ours, 0.0) / peer:.3g}x" if peer > 0 else "-"
 
 
 def beside(ours: float, peers: Mapping[str, float]) -> tuple[str, str]:

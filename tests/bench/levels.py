@@ -23,16 +23,16 @@ def rows() -> Iterator[Row]:
         yield from _beside_a_span(setup, op)
     for what, situation in (("one level with the API alone", api_only), ("one disabled level", disabled)):
         with situation(), operation("bench"):
-            cost = compare({"ours": lambda: _quiet_levels(QUIET_LEVELS)}, operations=QUIET_LEVELS, rounds=ROUNDS)[
-                "ours"
-            ].wall
+            costs = compare({"level": _quiet_levels, "span": _quiet_spans}, operations=QUIET_LEVELS, rounds=ROUNDS)
+        ours = costs["level"].wall
+        peers, ratios = beside(ours, {"the API's no-op span": costs["span"].wall})
         yield Row(
             what=what,
-            ours=duration(cost),
-            peers="",
-            ratio="",
+            ours=duration(ours),
+            peers=peers,
+            ratio=ratios,
             budget=f"≤ {duration(QUIET_BUDGET)}",
-            ok=cost <= QUIET_BUDGET,
+            ok=ours <= QUIET_BUDGET,
         )
 
 
@@ -99,7 +99,14 @@ def _spans(tracer: trace.Tracer, run_id: str, count: int, histogram: metrics.His
                 histogram.record(time.monotonic() - started, labels)
 
 
-def _quiet_levels(count: int) -> None:
-    for _ in range(count):
+def _quiet_levels() -> None:
+    for _ in range(QUIET_LEVELS):
         with level("file"):
+            pass
+
+
+def _quiet_spans() -> None:
+    tracer = trace.get_tracer("bench")
+    for _ in range(QUIET_LEVELS):
+        with tracer.start_as_current_span("file"):
             pass

@@ -122,9 +122,10 @@ def python(
 ) -> subprocess.CompletedProcess[str]:
     """Run a script in a Python of its own; nothing of OpenTelemetry's environment is inherited."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "TRACEPARENT"))}
+    path = os.pathsep.join(filter(None, [str(REPOSITORY), inherited.get("PYTHONPATH")]))
     return subprocess.run(
         [sys.executable, "-c", script, *arguments],
-        env={**inherited, "PYTHONPATH": str(REPOSITORY), **(environment or {})},
+        env={**inherited, "PYTHONPATH": path, **(environment or {})},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

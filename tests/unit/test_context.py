@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+import itertools
 import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
@@ -169,6 +170,41 @@ def test_one_level_entered_by_several_threads_is_a_level_in_each(progress: Captu
     assert len(set(map(id, entered.values()))) == 3
     assert sorted(attribute(span, names.DONE) for span in progress.spans("step")) == [1.0, 20.0, 300.0]
     assert {attribute(span, names.OUTCOME) for span in progress.spans("step")} == {"completed"}
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations("abc")), ids="".join)
+def test_one_level_entered_in_several_contexts_is_left_in_any_order(progress: Capture, order: tuple[str, ...]) -> None:
+    """Each exit ends the level of its own context: with what left it there, and no other."""
+    step = level("step")
+    contexts = {name: contextvars.Context() for name in "abc"}
+    running = {name: context.run(step.__enter__) for name, context in contexts.items()}
+    for done, name in enumerate(order):
+        assert [each for each in "abc" if running[each].state is State.RUNNING] == sorted(order[done:])
+        running[name].advance(done + 1)
+        error = KeyError(name) if name == "b" else None
+        contexts[name].run(step.__exit__, type(error), error, None)
+        assert contexts[name].run(here) == (None, None)
+    ended = [(attribute(span, names.DONE), attribute(span, names.OUTCOME)) for span in progress.spans("step")]
+    assert ended == [(done + 1.0, "failed" if name == "b" else "completed") for done, name in enumerate(order)]
+
+
+def test_a_level_that_failed_early_is_left_without_touching_another_context(progress: Capture) -> None:
+    """Its place is gone by then, so that it cannot be found; the other one's level must not be taken for it."""
+    step = level("step")
+    first, second = contextvars.Context(), contextvars.Context()
+
+    def fail() -> None:
+        running.fail("early")
+        with level("after"):
+            pass
+
+    running = first.run(step.__enter__)
+    other = second.run(step.__enter__)
+    first.run(fail)
+    first.run(step.__exit__, None, None, None)
+    assert other.state is State.RUNNING
+    second.run(step.__exit__, None, None, None)
+    assert [attribute(span, names.OUTCOME) for span in progress.spans("step")] == ["failed", "completed"]
 
 
 def test_threads_racing_into_one_level_all_get_one(progress: Capture) -> None:
@@ -976,7 +1012,7 @@ def test_stop_iteration_raised_in_a_body_is_pythons_runtime_error(progress: Capt
     @level("rows")
     def broken() -> Iterator[int]:
         yield 1
-        raise StopIteration("oops")
+        raise StopIteration("oops")  # noqa: PLR1708  # that is the point
 
     with pytest.raises(RuntimeError, match="generator raised StopIteration") as caught:
         list(broken())

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import sys
+import threading
 import traceback
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from opentelemetry.trace import StatusCode
@@ -723,6 +727,59 @@ def test_a_level_keeps_no_exception(progress: Capture) -> None:
     assert outcomes(progress) == {"with": "failed", "rows": "failed", "job": "completed"}
 
 
+def test_a_generators_level_keeps_no_exception_thrown_in(progress: Capture) -> None:
+    """Neither while it is suspended nor after the end, and not until the garbage collector comes either."""
+
+    thrown: list[weakref.ref[Exception]] = []
+
+    class Thrown(Exception):
+        def __init__(self) -> None:
+            thrown.append(weakref.ref(self))
+
+    @level
+    def rows() -> Iterator[int]:
+        with contextlib.suppress(Thrown):
+            yield 1
+        yield 2
+
+    gc.disable()
+    try:
+        running: Any = rows()
+        assert next(running) == 1
+        running.throw(Thrown())
+        assert thrown[0]() is None
+        with contextlib.suppress(Thrown):
+            running.throw(Thrown())
+        assert [ref() for ref in thrown] == [None, None]
+    finally:
+        gc.enable()
+    assert outcomes(progress) == {"rows": "failed"}
+
+
+def test_the_programs_own_hook_for_threads_is_called_and_comes_back() -> None:
+    """We listen to exceptions that leave threads, and pass them on; afterwards all is as before."""
+    heard: list[Any] = []
+    before = threading.excepthook
+    threading.excepthook = heard.append
+    ours = threading.excepthook
+    try:
+        with capture_progress() as progress:
+            error = ValueError("bad row")
+
+            def work() -> None:
+                for _ in track([1, 2], "loop"):
+                    raise error
+
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join()
+            assert outcomes(progress) == {"loop": "failed"}
+            assert [args.exc_value for args in heard] == [error]
+        assert threading.excepthook is ours
+    finally:
+        threading.excepthook = before
+
+
 # --- the interpreter's exit -------------------------------------------------------------------------------------------
 
 EXPORTING = """
@@ -877,6 +934,24 @@ for work in (leaves, fails):
     thread.join()
 """
     assert exported(tmp_path, body)[0] == {"failed": "failed", "left": "abandoned"}
+
+
+def test_an_exception_that_ends_a_thread_changes_nothing_that_was_seen(tmp_path: Path) -> None:
+    """What was exported as abandoned is abandoned, in the history as well."""
+    body = """
+from otel_progress import flush, history
+export_spans()
+def fails():
+    for _ in track([1, 2], "left"):
+        break
+    flush()
+    raise ValueError("later")
+thread = threading.Thread(target=fails)
+thread.start()
+thread.join()
+assert history()[0].state == "abandoned"
+"""
+    assert exported(tmp_path, body)[0] == {"left": "abandoned"}
 
 
 def test_the_last_levels_reach_the_exporter_without_being_waited_for(tmp_path: Path) -> None:

@@ -73,9 +73,9 @@ SOURCES: dict[str, tuple[Callable[[], Iterable[Any]], int | None]] = {
     "range": (lambda: range(10, 40, 7), 5),
     "empty range": (lambda: range(0), 0),
     "dict": (lambda: {"a": 1, "b": 2, "c": 3}, 3),
-    "dict.keys": (lambda: {"a": 1, "b": 2, "c": 3}.keys(), 3),
-    "dict.values": (lambda: {"a": 1, "b": 2, "c": 3}.values(), 3),
-    "dict.items": (lambda: {"a": 1, "b": 2, "c": 3}.items(), 3),
+    "dict.keys": ({"a": 1, "b": 2, "c": 3}.keys, 3),
+    "dict.values": ({"a": 1, "b": 2, "c": 3}.values, 3),
+    "dict.items": ({"a": 1, "b": 2, "c": 3}.items, 3),
     "set": (lambda: {3, 1, 2}, 3),
     "frozenset": (lambda: frozenset({3, 1, 2, 5}), 4),
     "str": (lambda: "naïve", 5),
@@ -90,7 +90,7 @@ SOURCES: dict[str, tuple[Callable[[], Iterable[Any]], int | None]] = {
     "iterator of a list": (lambda: iter(ITEMS), None),
     "iterator with a hint": (WithoutReduce, None),
     "file": (lambda: io.StringIO("one\ntwo\nthree"), None),
-    "enumerate": (lambda: enumerate(ITEMS), None),
+    "enumerate": (lambda: enumerate(ITEMS, 3), None),
     "zip": (lambda: zip(ITEMS, range(9), strict=False), None),
     "map": (lambda: map(id, ITEMS), None),
     "reversed": (lambda: reversed(ITEMS), None),
@@ -413,7 +413,7 @@ def test_an_exception_of_the_source_passes(progress: Capture) -> None:
     got = []
     with pytest.raises(OSError, match="network") as caught, operation("job"):
         for item in track(source(), "items"):
-            got.append(item)
+            got += [item]
     assert caught.value is error
     assert got == [1, 2]
     span = the_span(progress, "items")
@@ -712,7 +712,7 @@ async def aenumerate(items: Any) -> AsyncIterator[tuple[int, object]]:  # noqa: 
 
 async def test_what_is_not_async_raises_as_without_us(progress: Capture) -> None:
     """And the other way round."""
-    with pytest.raises(TypeError, match="'async for' requires an object with __aiter__|is not an async iterable"):
+    with pytest.raises(TypeError, match="async"):
         async for _ in track([1, 2], "items"):
             pass
     with pytest.raises(TypeError, match="not iterable"):
