@@ -94,7 +94,7 @@ class Runtime:
         self._recording = tracer_provider is not None or meter_provider is not None
         self._meter_provider = meter_provider
         self._instruments: Instruments | None = None
-        # Covers the creation of tracer and instruments; reentrant, for signal handlers and destructors that start levels.
+        # Covers the creation of tracer and instruments; reentrant, for signal handlers and destructors with levels.
         self._look_lock = threading.RLock()
         self._looking = False
         self._callbacks: tuple[Callback, ...] = ()

@@ -86,14 +86,13 @@ def final_attributes(level: LevelState) -> dict[str, str | bool | int | float | 
     ):
         if value is not None:
             attributes[key] = float(value)
-    for key, text in (
-        (names.LEVEL_TITLE, level.title),
-        (names.MESSAGE, level.message),
-        (names.REASON, level.reason),
-        (names.ERROR_TYPE, None if level.ending is None else level.ending.error_type),
-    ):
-        if text is not None:
-            attributes[key] = text
+    texts = {
+        names.LEVEL_TITLE: level.title,
+        names.MESSAGE: level.message,
+        names.REASON: level.reason,
+        names.ERROR_TYPE: None if level.ending is None else level.ending.error_type,
+    }
+    attributes |= {key: text for key, text in texts.items() if text is not None}
     if level.counters is not None:
         for (name, _), total in list(level.counters.items()):
             attributes[names.COUNTER_PREFIX + name] = float(total)

@@ -128,7 +128,7 @@ def test_phases_took_as_long_as_the_demo_measured(demo: Demo) -> None:
     assert found == pytest.approx(demo.summary["phase_seconds"], abs=SLACK_SECONDS)
 
 
-def test_the_fraction_never_went_back(stack: Stack, demo: Demo) -> None:  # noqa: ARG001  # it must have run
+def test_the_fraction_never_went_back(stack: Stack, demo: Demo) -> None:  # it must have run
     """As Prometheus has seen it, twice a second while the demo ran."""
     selector = f'{names.LEVEL_FRACTION.prometheus}{{service_name="{SERVICE}",progress_level=""}}'
     (fraction,) = stack.prometheus.samples(selector)

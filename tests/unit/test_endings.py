@@ -729,7 +729,6 @@ def test_a_level_keeps_no_exception(progress: Capture) -> None:
 
 def test_a_generators_level_keeps_no_exception_thrown_in(progress: Capture) -> None:
     """Neither while it is suspended nor after the end, and not until the garbage collector comes either."""
-
     thrown: list[weakref.ref[Exception]] = []
 
     class Thrown(Exception):

@@ -48,7 +48,9 @@ def tell():
         ],
         "items": sorted(
             [point.attributes.get("progress.level", ""), point.value]
-            for resource in (data.resource_metrics if data else ()) for scope in resource.scope_metrics for metric in scope.metrics
+            for resource in (data.resource_metrics if data else ())
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
             if metric.name == "progress.items" for point in metric.data.data_points if point.value
         ),
         "contained": dict(health().contained),
