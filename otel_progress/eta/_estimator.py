@@ -131,7 +131,8 @@ class Estimator:
 
     def _take(self, units: float, active: float) -> None:
         seconds = active - self._changed_at
-        constants = seconds / (_MEMORY * (active - self._origin[1])) if active > self._origin[1] else 0.0
+        memory = _MEMORY * (active - self._origin[1])
+        constants = min(seconds / memory, 1 / _MEMORY) if memory > 0 else 0.0
         kept = exp(-constants)
         # The gap is as long as it is: its older part is forgotten in part already. Mean of exp(-x) over the gap.
         weight = -expm1(-constants) / constants if constants > 0 else 1.0

@@ -122,7 +122,7 @@ def test_prometheus_endpoint_answers_while_it_runs(large_tree: Path) -> None:
         url = json.loads(process.stdout.readline())["prometheus_url"]
         json.loads(process.stdout.readline())  # the demo has started
         with urlopen(url, timeout=SECONDS) as answer:
-            assert 'progress_level_active{otel_scope_name="otel_progress"' in answer.read().decode()
+            assert "progress_level_active{" in answer.read().decode()
     finally:
         process.send_signal(signal.SIGINT)
         status, _, _ = finish(process)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from otel_progress import ProgressCancelled, Snapshot, State, find, history
+from otel_progress import ProgressCancelled, Snapshot, State, find, history, names
 from otel_progress.cli import _demo_job
 from otel_progress.cli._demo_files import Packing
 from otel_progress.cli._demo_job import Job
-from otel_progress.testing import Capture
+from otel_progress.testing import Capture, capture_progress
 from tests.unit.cli.conftest import Tree
 
 
@@ -132,11 +132,13 @@ def test_file_that_breaks_off_is_counted_as_unreadable(tree: Tree, monkeypatch: 
         return take(packing, block, check)  # type: ignore[arg-type]  # handed on
 
     monkeypatch.setattr(Packing, "take", break_off)
-    summary = Job(tree.root).run()
+    with capture_progress() as progress:
+        summary = Job(tree.root).run()
+        spans = [dict(span.attributes or {}) for span in progress.spans("file")]
+        (process,) = levels("process")
     assert summary.unreadable == tree.unreadable + 2  # large.txt and late.bin have a second block
-    failed = [level for level in levels("file") if level.state is State.FAILED]
-    assert [(level.id, level.error_type) for level in failed] == [("large.txt", "OSError")]
-    (process,) = levels("process")
+    failed = [span for span in spans if span[names.OUTCOME] == State.FAILED]
+    assert [(span[names.LEVEL_ID], span[names.ERROR_TYPE]) for span in failed] == [("large.txt", "OSError")]
     assert process.done == process.total
 
 
