@@ -154,14 +154,15 @@ class Instruments:
         if len(known) == len(totals):
             yield names.LEVEL_LIMIT, sum(known)
         yield names.LEVEL_FRACTION, _fraction(same)
-        rates = [level.rate for level in same if level.rate is not None]
+        # Each is read once: it is gone when the level ends, which may be now.
+        rates = [rate for level in same if (rate := level.rate) is not None]
         yield names.LEVEL_RATE, sum(rates) if rates else None
         yield names.LEVEL_ELAPSED, max(now - level.started for level in alive)
         # An estimate counts down since it was made; the end it promises stands still.
         estimates = [
-            (level.estimate, max(now - level.sampled_at, 0.0))
+            (estimate, max(now - level.sampled_at, 0.0))
             for level in alive
-            if level.estimate is not None and level.sampled_at is not None
+            if (estimate := level.estimate) is not None and level.sampled_at is not None
         ]
         if estimates:
             expected = max(estimate.expected - age for estimate, age in estimates)

@@ -337,6 +337,9 @@ def test_the_interval_narrows_with_evidence_and_widens_with_silence(method: str)
     silent = [sure(estimator.estimate(150.0 + seconds)) for seconds in (0.0, 9.0, 60.0, 600.0)]
     assert all(width(later) > width(sooner) for sooner, later in pairwise(silent))
     assert all(later.confidence < sooner.confidence for sooner, later in pairwise(silent))
+    # Fifty advances: 0.25 + 0.6 / sqrt(50) = 0.334853 scales of 1.28 + 1.9; 199 gaps late: at least ln(200) / 4 more.
+    assert width(silent[0]) == pytest.approx(3.18 * 0.334853, rel=1e-5)
+    assert width(silent[3]) > 3.18 * (0.334853 + math.log(200) / 4)
 
 
 @EVERY_METHOD

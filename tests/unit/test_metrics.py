@@ -460,6 +460,34 @@ def test_an_advance_that_races_with_the_end_is_not_counted_and_taken_back(progre
     assert progress.value("progress.items", operation="job", item_outcome="ok") == 3
 
 
+def test_a_level_that_ends_while_it_is_read_costs_no_series(progress: Capture) -> None:
+    """Its estimate and rate are gone between two looks at them; the others are collected all the same."""
+    with operation("job", total=10) as job:
+        job.advance(2)
+        progress.tick(4.0)
+        state = progress.runtime.registry.live()[0]
+
+        class Ending:
+            """Answers as the level does, but forgets what has been asked once."""
+
+            def __init__(self) -> None:
+                self.asked: set[str] = set()
+
+            def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+                if name in {"estimate", "rate"} and name in self.asked:
+                    return None
+                self.asked.add(name)
+                return getattr(state, name)
+
+        assert progress.points("progress.level.eta")  # collecting makes the instruments
+        instruments = progress.runtime._instruments
+        assert instruments is not None
+        now, now_ns = progress.clock.monotonic(), progress.clock.wall_ns()
+        dying: Any = Ending()
+        found = {metric.name for metric, value in instruments._gauges([dying], now, now_ns) if value is not None}
+        assert {"progress.level.eta", "progress.level.rate", "progress.level.done"} <= found
+
+
 # --- bounds -----------------------------------------------------------------------------------------------------------
 
 
