@@ -11,6 +11,7 @@ from otel_progress import _bounds, _context, _runtime, _spans
 from otel_progress._ending import outcome_of
 from otel_progress._opening import DEFAULT_UNIT, Kind, describe, open_level
 from otel_progress._propagation import carrier_of
+from otel_progress._snapshot import snapshot
 from otel_progress._state import LevelState
 from otel_progress._wrap import wrap
 from otel_progress.errors import ProgressCancelled
@@ -418,10 +419,10 @@ class Level:
             level.runtime = runtime
             describe(level, self._options)
             level.state = State.PENDING
-            return level.snapshot(now, now_ns)
+            return snapshot(level, now, now_ns)
         runtime = level.runtime
         runtime.freshen(level)
-        return level.snapshot(runtime.clock.monotonic(), runtime.clock.wall_ns())
+        return snapshot(level, runtime.clock.monotonic(), runtime.clock.wall_ns())
 
     def carrier(self) -> dict[str, str]:
         """

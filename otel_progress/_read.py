@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_progress import _bounds, _runtime
 from otel_progress._model import Change, Health, Snapshot
+from otel_progress._snapshot import snapshot
 from otel_progress.names import State
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def _snapshots(runtime: _runtime.Runtime, levels: Iterator[LevelState], limit: i
         if most is not None and len(taken) >= most:
             break
         runtime.freshen(level)
-        taken.append(level.snapshot(runtime.clock.monotonic(), runtime.clock.wall_ns()))
+        taken.append(snapshot(level, runtime.clock.monotonic(), runtime.clock.wall_ns()))
     return tuple(taken)
 
 
@@ -223,7 +224,7 @@ class Watch:
         for level in runtime.registry.live():
             now, now_ns = runtime.clock.monotonic(), runtime.clock.wall_ns()
             if self._operation in {None, level.operation}:
-                self._opening.append(Change("snapshot", level.snapshot(now, now_ns, depth=0)))
+                self._opening.append(Change("snapshot", snapshot(level, now, now_ns, depth=0)))
 
     def _take(self, change: Change) -> None:
         if self._operation is not None and change.level.operation != self._operation:

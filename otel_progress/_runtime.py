@@ -25,7 +25,8 @@ from otel_progress._instruments import Instruments, Source, instruments_of
 from otel_progress._model import Change, ChangeKind, Health
 from otel_progress._outbox import Outbox
 from otel_progress._registry import Registry
-from otel_progress._state import DEPTH_SHOWN, Ending, LevelState
+from otel_progress._snapshot import DEPTH_SHOWN, snapshot
+from otel_progress._state import Ending, LevelState
 from otel_progress._ticker import Ticker
 from otel_progress.errors import ConfigError
 from otel_progress.names import State
@@ -366,7 +367,7 @@ class Runtime:
             self._callbacks = tuple(other for other in self._callbacks if other is not callback)
 
     def _notify(self, kind: ChangeKind, level: LevelState) -> None:
-        change = Change(kind, level.snapshot(self.clock.monotonic(), self.clock.wall_ns(), depth=0))
+        change = Change(kind, snapshot(level, self.clock.monotonic(), self.clock.wall_ns(), depth=0))
         self.outbox.put(self._call_back, change)
 
     def _call_back(self, change: Change) -> None:

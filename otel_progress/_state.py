@@ -7,28 +7,15 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import count, islice
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from otel_progress._bounds import LARGEST
-from otel_progress._model import ChildView, CounterValue, Estimate, Sample, Snapshot
+from otel_progress._model import ChildView, Estimate, Sample
 from otel_progress.eta import Estimator
 from otel_progress.names import LIVE_STATES, State
 
 if TYPE_CHECKING:
     from otel_progress._bounds import Metadata
-
-FINISHED_CHILDREN_KEPT: Final = 8
-"""Finished children a level remembers for display; the rest is a number."""
-
-DEPTH_SHOWN: Final = 50
-"""Levels of children in a snapshot: a recursive program must not overflow the stack of who looks at it."""
-
-ABANDONED_CHILDREN_KEPT: Final = 1_000
-"""Abandoned children that wait for a failure of their parent, which may have been the cause."""
-
-LIVE_CHILDREN_SHOWN: Final = 100
-"""Live children a snapshot lists; the rest is a number."""
 
 LIVE_CHILDREN_WEIGHED: Final = 1_000
 """Live children an estimate looks at one by one."""
@@ -38,6 +25,13 @@ RESUMED_SECONDS: Final = 1.0
 
 PHASES_LIMIT: Final = 100
 """Children a level can announce."""
+
+ABANDONED_CHILDREN_KEPT: Final = 1_000
+"""Abandoned children that wait for a failure of their parent, which may have been the cause."""
+
+FINISHED_CHILDREN_KEPT: Final = 8
+"""Finished children a level remembers for display; the rest is a number."""
+
 
 _keys = count(1)
 
@@ -257,7 +251,7 @@ class LevelState:
             # An item that is marked failed while the loop has it in hand counts as done already, so what was called ok
             # before must not be taken back.
             ok = self._ok_reached = max(self._ok_reached, passed() - failed - skipped)
-        return Counts(_whole(ok), _whole(failed), _whole(skipped), _whole(size))
+        return Counts(whole(ok), whole(failed), whole(skipped), whole(size))
 
     @property
     def done(self) -> float:
@@ -509,104 +503,13 @@ class LevelState:
             yield level
             level = level.parent
 
-    def snapshot(self, now: float, now_ns: int, *, depth: int = DEPTH_SHOWN) -> Snapshot:
-        """Return how the level stands at ``now``, with its children down to ``depth``."""
-        counts = self.counts()
-        ending = self.ending
-        age = 0.0 if self.sampled_at is None else max(now - self.sampled_at, 0.0)
-        estimate = None if ending else self.estimate
-        live = list((self.children or {}).values())
-        listed = live[-LIVE_CHILDREN_SHOWN:] if depth else []
-        finished = list(self.finished or ()) if depth else []
-        shown = tuple(
-            child.snapshot(now, now_ns, depth=depth - 1)
-            for child in sorted((*finished, *listed), key=lambda child: child.key)
-        )
-        if depth and self.phases and ending is None:
-            shown += tuple(self._announced(phase) for phase in self.phases.values() if not phase.started)
-        return Snapshot(
-            key=self.key,
-            parent_key=self.parent.key if self.parent else None,
-            is_operation=self.is_operation,
-            operation=self.operation,
-            name=self.name,
-            id=self.id,
-            title=self.title,
-            path=self.path,
-            run_id=self.root.run_id,
-            state=self.state,
-            started_at=self.started_ns / 1e9,
-            ended_at=ending.at_ns / 1e9 if ending else None,
-            elapsed_seconds=max((ending.at if ending else now) - self.started, 0.0),
-            done=max(_whole(counts.done - self._rewound), 0),
-            total=self.total,
-            failed=counts.failed,
-            skipped=counts.skipped,
-            bytes=counts.bytes,
-            unit=self.unit,
-            fraction=self.fraction(),
-            rate_per_second=self.rate,
-            eta=estimate,
-            expected_end_at=None if estimate is None else now_ns / 1e9 - age + estimate.expected,
-            last_advance_at=now_ns / 1e9 - max(now - self.last_advance, 0.0),
-            message=self.message,
-            metadata=MappingProxyType(dict(self.metadata or {})),
-            counters=self.counter_values(),
-            quality=self.quality,
-            error_type=ending.error_type if ending else None,
-            error_message=ending.error_message if ending else None,
-            reason=self.reason,
-            cancel_requested=any(level.cancel_requested for level in self.lineage()),
-            trace_id=f"{self.trace_ids[0]:032x}" if self.trace_ids and self.trace_ids[0] else None,
-            span_id=f"{self.trace_ids[1]:016x}" if self.trace_ids and self.trace_ids[1] else None,
-            children=shown,
-            children_live=len(live),
-            children_finished=self.children_finished,
-            children_failed=self.children_failed,
-        )
-
-    def counter_values(self) -> MappingProxyType[str, CounterValue]:
-        """Return the named counters."""
-        return MappingProxyType(
-            {name: CounterValue(_whole(value), unit) for (name, unit), value in list((self.counters or {}).items())}
-        )
-
-    def _announced(self, phase: Phase) -> Snapshot:
-        return Snapshot(
-            key=0,
-            parent_key=self.key,
-            is_operation=False,
-            operation=self.operation,
-            name=phase.name,
-            id=None,
-            title=None,
-            path=(*self.path, phase.name),
-            run_id=self.root.run_id,
-            state=State.PENDING,
-            started_at=None,
-            ended_at=None,
-            elapsed_seconds=0.0,
-            done=0,
-            total=phase.total,
-            failed=0,
-            skipped=0,
-            bytes=0,
-            unit="{item}",
-            fraction=None,
-            rate_per_second=None,
-            eta=None,
-            expected_end_at=None,
-            last_advance_at=None,
-            message=None,
-        )
-
     @property
     def is_live(self) -> bool:
         """Whether it has not ended."""
         return self.state in LIVE_STATES
 
 
-def _whole(value: float) -> float:
+def whole(value: float) -> float:
     """Return whole numbers as ``int``, so that 3 items are shown as 3; but no integer that a metric cannot carry."""
     if not value:
         return 0

@@ -79,7 +79,7 @@ def test_a_display_that_is_set_back_is_what_spans_and_events_say(progress: Captu
     assert (attribute(span, names.DONE), attribute(span, names.FRACTION)) == (5.0, 0.5)
     assert progress.events("progress.completed")[0].attributes[names.DONE] == 5.0
     assert progress.value("progress.items", operation="job", item_outcome="ok") == 10
-    assert progress.runtime.registry.finished()[0].snapshot(0.0, 0).done == 5
+    assert job.snapshot().done == 5
 
 
 def test_set_done_back_to_nothing(progress: Capture) -> None:
