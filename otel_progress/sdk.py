@@ -220,7 +220,6 @@ def _handle_of(config: Config, attributes: dict[str, str], undo: list[Callable[[
     handle.prometheus_url, handle.otlp_endpoint = url, endpoint
     handle._providers = list(built.values())
     handle._undo = undo
-    undo.extend(_chain_excepthooks(runtime))
     if config.enabled and config.terminal != "off":
         handle._view = _terminal(config, runtime)
     handle._previous = _runtime.replace(runtime)
@@ -412,29 +411,3 @@ def _terminal(config: Config, runtime: _runtime.Runtime) -> TerminalView:
     )
     view.start()
     return view
-
-
-def _chain_excepthooks(runtime: _runtime.Runtime) -> list[Callable[[], object]]:
-    """See exceptions that leave a thread: what they abandoned on their way has failed."""
-    previous_thread, previous_main = threading.excepthook, sys.excepthook
-
-    def in_thread(args: threading.ExceptHookArgs, /) -> None:
-        with runtime.tally.containing("excepthook"):
-            if args.exc_value is not None:
-                runtime.thread_failed(args.exc_value)
-        previous_thread(args)
-
-    def in_main(kind: type[BaseException], error: BaseException, stack: Any) -> None:  # noqa: ANN401  # as sys has it
-        with runtime.tally.containing("excepthook"):
-            runtime.thread_failed(error)
-        previous_main(kind, error, stack)
-
-    threading.excepthook, sys.excepthook = in_thread, in_main
-
-    def restore() -> None:
-        if threading.excepthook is in_thread:
-            threading.excepthook = previous_thread
-        if sys.excepthook is in_main:
-            sys.excepthook = previous_main
-
-    return [restore]
