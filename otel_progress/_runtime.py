@@ -101,7 +101,6 @@ class Runtime:
         self._callbacks: tuple[Callback, ...] = ()
         self._callbacks_lock = threading.RLock()  # covers changes of the tuple; readers take it as it is
         self._next_key = 0
-        self._tick_at: float | None = None
         self._heartbeat_ns: int | None = None
         self._meters_seen: metrics.MeterProvider | None = None
         self._exit_hooked = False

@@ -19,7 +19,7 @@ DOCUMENTS = [
 ]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SHOWN_ONLY = {"text", "promql", "traceql", "yaml", "json", ""}
-"""Blocks that are output, or input for other programs; the stack tests run the queries."""
+"""Blocks that are output, or input for other programs; tests/stack/test_docs_queries.py runs the queries."""
 
 
 def blocks(document: Path) -> list[tuple[str, str]]:
