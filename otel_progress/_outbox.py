@@ -48,6 +48,11 @@ class Outbox:
         return len(self._queue) + len(self._deferred)
 
     @property
+    def is_half_full(self) -> bool:
+        """Whether what can be missed should not be put any more."""
+        return len(self._queue) >= self._limit // 2
+
+    @property
     def busy_seconds(self) -> float:
         """How long the call in hand has been running."""
         since = self._busy_since

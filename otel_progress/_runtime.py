@@ -92,7 +92,7 @@ class Runtime:
         run anywhere, so it only appends; `reap` does the rest.
         """
         self.tracer = tracer_provider.get_tracer(names.SCOPE) if tracer_provider is not None else None
-        self._recording = tracer_provider is not None or meter_provider is not None
+        self._recording = not (tracer_provider is meter_provider is logger_provider is None)
         self._meter_provider = meter_provider
         self._instruments: Instruments | None = None
         # Covers the creation of tracer and instruments; reentrant, for signal handlers and destructors with levels.
@@ -142,6 +142,7 @@ class Runtime:
             self._meters_seen = meters
             self._recording = self._recording or not type(meters).__name__.startswith(("_Proxy", "NoOp"))
             self._exit_hooked = False
+        self._recording = self._recording or self.events.listening
         if not self._recording:
             return
         if not self._exit_hooked:
@@ -366,6 +367,9 @@ class Runtime:
             self._callbacks = tuple(other for other in self._callbacks if other is not callback)
 
     def _notify(self, kind: ChangeKind, level: LevelState) -> None:
+        if self.outbox.is_half_full:  # a callback that is too slow must not crowd out the spans
+            self.tally.drop("changes_full")
+            return
         change = Change(kind, snapshot(level, self.clock.monotonic(), self.clock.wall_ns(), depth=0))
         self.outbox.put(self._call_back, change)
 

@@ -285,6 +285,27 @@ def test_events_are_sent_although_the_trace_is_dropped() -> None:
         assert [f"{record.trace_id:032x}" for record in progress.events()] == [trace_id, trace_id]
 
 
+def test_a_logger_provider_alone_is_enough_for_events() -> None:
+    """Global or given, without a tracer or a meter provider; there is no span context then."""
+    done = python("""
+from opentelemetry import _logs
+from opentelemetry.sdk import _logs as sdk
+from opentelemetry.sdk._logs import export
+from otel_progress import flush, operation
+exporter = getattr(export, "InMemoryLogRecordExporter", None) or export.InMemoryLogExporter
+exporter = exporter()
+provider = sdk.LoggerProvider()
+provider.add_log_record_processor(export.SimpleLogRecordProcessor(exporter))
+_logs.set_logger_provider(provider)
+with operation("alone"):
+    pass
+assert flush(10)
+print([(log.log_record.event_name, log.log_record.trace_id) for log in exporter.get_finished_logs()])
+""")
+    assert done.stderr == ""
+    assert done.stdout.strip() == "[('progress.started', 0), ('progress.completed', 0)]"
+
+
 def test_the_global_logger_provider_is_used_from_when_it_is_set() -> None:
     """In a process of its own, because there is one."""
     done = python("""

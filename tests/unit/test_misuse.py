@@ -693,6 +693,27 @@ def test_an_exporter_that_hangs_blocks_neither_the_job_nor_the_heartbeat() -> No
         assert (health().outbox_busy_seconds, health().outbox_length) == (0.0, 0)
 
 
+def test_changes_that_nobody_takes_do_not_crowd_out_the_spans() -> None:
+    """Subscribers have half of the queue: of ten steps' starts and ends some are not told, but each span is there."""
+    exporter = Exporter(lambda: None)
+    heard: list[str] = []
+    with running(tracer_provider=traced(exporter)) as runtime:
+        runtime.outbox = Outbox(runtime.tally, limit=16)
+        with on_change(lambda change: heard.append(change.kind)), operation("job"):
+            assert flush(LONGEST_SECONDS)
+            with _held(runtime.outbox):
+                for _ in range(10):
+                    with level("step"):
+                        advance(2)
+                # Start, span and end of two steps and the start and span of the third fill half of 16 places.
+                assert health().dropped == {"changes_full": 20 - 5}
+            assert flush(LONGEST_SECONDS)
+        assert flush(LONGEST_SECONDS)
+        assert exporter.names == [*["step"] * 10, "job"]
+        # The job's start, and those five; its end comes when nobody is subscribed any more.
+        assert heard == ["started", "started", "ended", "started", "ended", "started"]
+
+
 def test_a_full_queue_drops_spans_and_counts_them_but_loses_no_number() -> None:
     """Of 25 levels ten find room; the other spans are dropped; items and durations of all are there."""
     reader = InMemoryMetricReader()
