@@ -92,7 +92,7 @@ class Runtime:
         run anywhere, so it only appends; `reap` does the rest.
         """
         self.tracer = tracer_provider.get_tracer(names.SCOPE) if tracer_provider is not None else None
-        self._recording = not (tracer_provider is meter_provider is logger_provider is None)
+        self._recording = any(given is not None for given in (tracer_provider, meter_provider, logger_provider))
         self._meter_provider = meter_provider
         self._instruments: Instruments | None = None
         # Covers the creation of tracer and instruments; reentrant, for signal handlers and destructors with levels.
