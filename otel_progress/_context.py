@@ -90,7 +90,11 @@ def current_level() -> LevelState | None:
 def carried_level() -> LevelState | None:
     """Return the live level that came to this thread in OpenTelemetry's context alone."""
     place = otel_context.get_value(_PLACE_KEY)
-    level = place.level if isinstance(place, Place) else None
+    return nearest_live(place.level) if isinstance(place, Place) else None
+
+
+def nearest_live(level: LevelState | None) -> LevelState | None:
+    """Return the level, or the nearest of its ancestors that has not ended."""
     while level is not None and level.ending is not None:
         level = level.parent
     return level

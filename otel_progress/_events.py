@@ -32,7 +32,6 @@ class Events:
     """Emit lifecycle events with a level's span context. Called by the outbox only."""
 
     def __init__(self, provider: Any | None = None) -> None:  # noqa: ANN401  # the type is not public
-        self._provider = provider
         self._logger: Any | None = None
         if provider is not None and _logs is not None:
             self._logger = provider.get_logger(names.SCOPE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation
@@ -13,7 +13,7 @@ from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observa
 from otel_progress import names
 from otel_progress._clock import SYSTEM_CLOCK
 from otel_progress._registry import Totals
-from otel_progress.names import Metric, State
+from otel_progress.names import Metric
 
 if TYPE_CHECKING:
     from otel_progress._contain import Tally
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 Attributes = dict[str, str]
 Rows = list[tuple[float, Attributes]]
 View = dict[Metric, Rows]
-
-_LIVE_STATES: Final = (State.PENDING, State.RUNNING, State.PAUSED, State.RETRYING)
 
 
 class Source(NamedTuple):
@@ -220,7 +218,7 @@ def _totals_rows(totals: Totals, levels: list[LevelState]) -> Iterator[tuple[Met
     if totals.bytes:
         yield names.BYTES_DONE, totals.bytes, {}
     states = [level.state for level in levels if level.ending is None]
-    for state in _LIVE_STATES:
+    for state in names.LIVE_STATES:
         if state in totals.states or state in states:
             yield names.ACTIVE, states.count(state), {names.STATE: state.value}
     for (name, unit), value in totals.counters.items():

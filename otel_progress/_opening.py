@@ -34,7 +34,7 @@ def open_level(runtime: Runtime, kind: Kind, options: Mapping[str, Any], named: 
         runtime.reap()
     outer = _context.standing_place()
     here = _context.carried_level() if outer is None or outer.level.inherited else outer.level
-    above = here if named is None else _nearest_live(named) or here
+    above = here if named is None else _context.nearest_live(named) or here
     if above is None or kind == "operation":
         runtime.look()
     remote = _context.remote(named) if above is None and kind == "level" else None
@@ -73,12 +73,6 @@ def _with_span(runtime: Runtime, tracer: trace.Tracer, level: LevelState, base: 
     except Exception as error:  # noqa: BLE001  # samplers, processors and id generators are not ours
         runtime.tally.contain("span_start", error)
         return base
-
-
-def _nearest_live(level: LevelState | None) -> LevelState | None:
-    while level is not None and level.ending is not None:
-        level = level.parent
-    return level
 
 
 def _make(

@@ -128,7 +128,8 @@ class Registry:
                 self._of(level)
             totals: dict[Labels, Totals] = {}
             for labels, ended in self._totals.items():
-                totals.setdefault(labels, Totals()).merge(ended)
+                totals[labels] = Totals()
+                totals[labels].merge(ended)
             return levels, totals
 
     def labels(self, level: LevelState) -> Labels:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from otel_progress._bounds import LARGEST
 from otel_progress._model import ChildView, Estimate, Sample
 from otel_progress.eta import Estimator
-from otel_progress.names import LIVE_STATES, State
+from otel_progress.names import State
 
 if TYPE_CHECKING:
     from otel_progress._bounds import Metadata
@@ -502,11 +502,6 @@ class LevelState:
         while level is not None:
             yield level
             level = level.parent
-
-    @property
-    def is_live(self) -> bool:
-        """Whether it has not ended."""
-        return self.state in LIVE_STATES
 
 
 def whole(value: float) -> float:

@@ -16,6 +16,18 @@ from tests.unit.kit import LONGEST_SECONDS, python, the_span
 
 SECOND = 1_000_000_000
 
+GLOBAL_LOGS = """
+from opentelemetry import _logs
+from opentelemetry.sdk import _logs as sdk
+from opentelemetry.sdk._logs import export
+exporter = (getattr(export, "InMemoryLogRecordExporter", None) or export.InMemoryLogExporter)()
+def set_logger_provider():
+    provider = sdk.LoggerProvider()
+    provider.add_log_record_processor(export.SimpleLogRecordProcessor(exporter))
+    _logs.set_logger_provider(provider)
+"""
+"""Start of a script whose global logger provider keeps what it is given."""
+
 
 def told(progress: Capture) -> list[tuple[str, str | None]]:
     """Return which events there were, and the level of each (`None`: the operation)."""
@@ -287,47 +299,40 @@ def test_events_are_sent_although_the_trace_is_dropped() -> None:
 
 def test_a_logger_provider_alone_is_enough_for_events() -> None:
     """Global or given, without a tracer or a meter provider; there is no span context then."""
-    done = python("""
-from opentelemetry import _logs
-from opentelemetry.sdk import _logs as sdk
-from opentelemetry.sdk._logs import export
+    done = python(
+        GLOBAL_LOGS
+        + """
 from otel_progress import flush, operation
-exporter = getattr(export, "InMemoryLogRecordExporter", None) or export.InMemoryLogExporter
-exporter = exporter()
-provider = sdk.LoggerProvider()
-provider.add_log_record_processor(export.SimpleLogRecordProcessor(exporter))
-_logs.set_logger_provider(provider)
+set_logger_provider()
 with operation("alone"):
     pass
 assert flush(10)
 print([(log.log_record.event_name, log.log_record.trace_id) for log in exporter.get_finished_logs()])
-""")
+"""
+    )
     assert done.stderr == ""
     assert done.stdout.strip() == "[('progress.started', 0), ('progress.completed', 0)]"
 
 
 def test_the_global_logger_provider_is_used_from_when_it_is_set() -> None:
     """In a process of its own, because there is one."""
-    done = python("""
-from opentelemetry import _logs, trace
-from opentelemetry.sdk import _logs as sdk
-from opentelemetry.sdk._logs import export
+    done = python(
+        GLOBAL_LOGS
+        + """
+from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from otel_progress import flush, operation
 trace.set_tracer_provider(TracerProvider())
 with operation("first"):
     pass
 assert flush(10)
-exporter = getattr(export, "InMemoryLogRecordExporter", None) or export.InMemoryLogExporter
-exporter = exporter()
-provider = sdk.LoggerProvider()
-provider.add_log_record_processor(export.SimpleLogRecordProcessor(exporter))
-_logs.set_logger_provider(provider)
+set_logger_provider()
 with operation("second"):
     pass
 assert flush(10)
 print([(log.log_record.event_name, log.log_record.body) for log in exporter.get_finished_logs()])
-""")
+"""
+    )
     assert done.stderr == ""
     assert done.stdout.strip() == (
         "[('progress.started', 'second started'), ('progress.completed', 'second completed after 0.0 s')]"
