@@ -54,6 +54,16 @@ def _within(low: float, high: float, kind: type[float]) -> Callable[[object], An
     return parse
 
 
+def _or_off(parse: Callable[[object], float]) -> Callable[[object], float]:
+    return lambda value: inf if value is None or str(value).strip().lower() == "off" else parse(value)
+
+
+def _names(value: object) -> tuple[str, ...]:
+    given = value.split(",") if isinstance(value, str) else value
+    names: list[str] = list(given)  # type: ignore[call-overload]  # a wrong type raises, which is the point
+    return tuple(_bounds.name(name.strip()) for name in names if name.strip())
+
+
 def _port(value: object) -> int | None:
     if value is None or (isinstance(value, str) and value.strip().lower() == "off") or value is False:
         return None
@@ -103,7 +113,13 @@ class Config:
         prometheus_host: Address the endpoint listens on.
         terminal: The view on stderr; ``auto`` is a live tree on a terminal and plain lines elsewhere.
         export_interval_seconds: Between two exports of metrics, where ``OTEL_METRIC_EXPORT_INTERVAL`` says nothing.
-        open_after_seconds: Age from which a level has lifecycle events of its own; ``off`` for never.
+        open_after_seconds: Age at which a level is shown in its trace while it runs, and from which it has lifecycle
+            events of its own; ``off`` for never.
+        checkpoint_seconds: Least time between two checkpoints of a level; ``off`` for none.
+        checkpoints_limit: Checkpoints of one level in one trace.
+        trace_bytes_limit: Estimated size at which a long run goes on in a further, linked trace; ``off`` for never.
+        adopt: Names of spans of others that are levels even without ``progress.total``.
+        signals: Whether `configure` ends live levels and flushes when SIGTERM comes.
         short_level_events: Lifecycle events for every level, however short.
         eta_method: How the time left is estimated.
         history_limit: Finished operations remembered in memory.
@@ -120,11 +136,12 @@ class Config:
     prometheus_host: str = _option("127.0.0.1", _host, "an address or host name")
     terminal: str = _option("auto", _choice("auto", "off", "live", "lines"), "auto, off, live, lines")
     export_interval_seconds: float = _option(10.0, _within(0.1, 3600.0, float), "seconds from 0.1 to 3600")
-    open_after_seconds: float = _option(
-        2.0,
-        lambda value: inf if value is None or str(value).strip().lower() == "off" else _within(0.0, inf, float)(value),
-        "seconds from 0, or off",
-    )
+    open_after_seconds: float = _option(2.0, _or_off(_within(0.0, inf, float)), "seconds from 0, or off")
+    checkpoint_seconds: float = _option(60.0, _or_off(_within(1.0, inf, float)), "seconds from 1, or off")
+    checkpoints_limit: int = _option(100, _within(0, 1_000, int), "a number from 0 to 1000")
+    trace_bytes_limit: float = _option(4e6, _or_off(_within(1e5, inf, float)), "bytes from 100000, or off")
+    adopt: tuple[str, ...] = _option((), _names, "names, as a list or separated by commas")
+    signals: bool = _option(True, _boolean, "on, off")  # noqa: FBT003  # not a call of ours
     short_level_events: bool = _option(False, _boolean, "on, off")  # noqa: FBT003  # not a call of ours
     eta_method: str = _option(DEFAULT_METHOD, _method, ", ".join(sorted(METHODS)))
     history_limit: int = _option(100, _within(0, 100_000, int), "a number from 0 to 100000")
@@ -158,6 +175,6 @@ class Config:
 def _parse(label: str, value: object, option: Mapping[str, Any]) -> Any:  # noqa: ANN401  # as the option says
     try:
         return option["parse"](value)
-    except (ValueError, TypeError, KeyError, OverflowError):
+    except (ValueError, TypeError, KeyError, OverflowError, AttributeError):
         msg = f"{label} must be {option['allowed']}; got {value!r}"
         raise ConfigError(msg) from None

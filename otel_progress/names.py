@@ -48,6 +48,10 @@ class Record(StrEnum):
     """What a span of ours stands for; the value of ``progress.record``."""
 
     SPAN = "span"
+    OPEN = "open"
+    CHECKPOINT = "checkpoint"
+    COMPLETION = "completion"
+    CONTINUATION = "continuation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +137,8 @@ ETA_LOW: Final = "progress.eta.low"
 ETA_HIGH: Final = "progress.eta.high"
 EXPECTED_END: Final = "progress.expected_end"
 OUTCOME: Final = "progress.outcome"
+OPEN_SPAN_ID: Final = "progress.open.span_id"
+TOTAL: Final = "progress.total"
 QUALITY: Final = "progress.quality"
 COUNTER_PREFIX: Final = "progress.counter."
 ITEM_OUTCOME: Final = "progress.item.outcome"
@@ -162,7 +168,9 @@ ATTRIBUTES: Final = (
         RECORD,
         "string",
         "spans",
-        "What the span stands for: `span` is a whole level. Set at start, so samplers see it.",
+        "What the span stands for. `span` is a whole level. A level that outlives `open_after` has an `open` record, sent "
+        "while it runs, `checkpoint` records, and at its end a `completion` record with its true times and outcome. "
+        "`continuation` stands in a further trace of a long run for a level of the one before.",
     ),
     Attribute(RUN_ID, "string", "spans, events", "One run of one operation; levels in other processes carry the same."),
     Attribute(DONE, "double", "spans, events", "Items done, whatever became of them."),
@@ -174,10 +182,19 @@ ATTRIBUTES: Final = (
     Attribute(FRACTION, "double", "spans, events", "Share done, 0 to 1; absent while unknown."),
     Attribute(MESSAGE, "string", "spans, events", "The last message of `update(message=)`."),
     Attribute(METADATA_PREFIX + "<key>", "string", "spans", "One entry of `update(metadata=)`, shortened."),
-    Attribute(ETA_SECONDS, "double", "events", "Seconds left, as estimated."),
-    Attribute(ETA_LOW, "double", "events", "Lower end of the 80 % interval of the seconds left."),
-    Attribute(ETA_HIGH, "double", "events", "Upper end of the 80 % interval of the seconds left."),
-    Attribute(EXPECTED_END, "string", "events", "Expected end as an ISO 8601 time in UTC."),
+    Attribute(ETA_SECONDS, "double", "spans, events", "Seconds left, as estimated."),
+    Attribute(ETA_LOW, "double", "spans, events", "Lower end of the 80 % interval of the seconds left."),
+    Attribute(ETA_HIGH, "double", "spans, events", "Upper end of the 80 % interval of the seconds left."),
+    Attribute(EXPECTED_END, "string", "spans, events", "Expected end as an ISO 8601 time in UTC."),
+    Attribute(
+        OPEN_SPAN_ID, "string", "spans", "On checkpoint and completion records: span id of the level's open record."
+    ),
+    Attribute(
+        TOTAL,
+        "double",
+        "spans of others",
+        "Items in all, set by a program that knows only OpenTelemetry, with `progress.done`: the span is a level then.",
+    ),
     Attribute(
         OUTCOME,
         "string",
@@ -316,13 +333,16 @@ DURATION_BOUNDARIES: Final = (
 # --- events -----------------------------------------------------------------------------------------------------------
 
 STARTED: Final = Event("progress.started", "INFO", "An operation started, or a level outlived `open_after`.")
+CHECKPOINT: Final = Event(
+    "progress.checkpoint", "INFO", "How far a long level is: with its checkpoint record, at most once a minute."
+)
 STATE_CHANGED: Final = Event("progress.state_changed", "INFO", "A level was paused, resumed or is retrying.")
 COMPLETED: Final = Event(
     "progress.completed", "INFO", "An operation or long level ended; WARN when not as `completed`."
 )
 FAILED_EVENT: Final = Event("progress.failed", "ERROR", "An operation or long level failed.")
 
-EVENTS: Final = (STARTED, STATE_CHANGED, COMPLETED, FAILED_EVENT)
+EVENTS: Final = (STARTED, CHECKPOINT, STATE_CHANGED, COMPLETED, FAILED_EVENT)
 
 # --- named counters ---------------------------------------------------------------------------------------------------
 

@@ -25,6 +25,11 @@ VALUES: dict[str, tuple[tuple[Any, Any], tuple[str, Any]]] = {
     "terminal": (("lines", "lines"), ("off", "off")),
     "export_interval_seconds": ((5, 5.0), ("0.5", 0.5)),
     "open_after_seconds": ((0, 0.0), ("off", float("inf"))),
+    "checkpoint_seconds": ((5, 5.0), ("off", float("inf"))),
+    "checkpoints_limit": ((0, 0), ("7", 7)),
+    "trace_bytes_limit": ((200_000, 200_000.0), ("off", float("inf"))),
+    "adopt": ((["sync", "nightly"], ("sync", "nightly")), ("sync, nightly", ("sync", "nightly"))),
+    "signals": ((False, False), ("off", False)),
     "short_level_events": ((True, True), ("yes", True)),
     "eta_method": (("linear", "linear"), ("LINEAR", "linear")),
     "history_limit": ((0, 0), ("7", 7)),
@@ -48,6 +53,11 @@ WRONG: list[tuple[str, Any]] = [
     ("export_interval_seconds", True),
     ("open_after_seconds", -1),
     ("open_after_seconds", "never"),
+    ("checkpoint_seconds", 0.5),
+    ("checkpoints_limit", 1_001),
+    ("trace_bytes_limit", 99_999),
+    ("adopt", 3),
+    ("signals", "perhaps"),
     ("short_level_events", "sometimes"),
     ("eta_method", "magic"),
     ("eta_method", True),
@@ -72,6 +82,11 @@ def test_defaults_hold_where_nothing_is_said() -> None:
         terminal="auto",
         export_interval_seconds=10.0,
         open_after_seconds=2.0,
+        checkpoint_seconds=60.0,
+        checkpoints_limit=100,
+        trace_bytes_limit=4_000_000.0,
+        adopt=(),
+        signals=True,
         short_level_events=False,
         eta_method="exponential",
         history_limit=100,
@@ -110,7 +125,7 @@ def test_a_wrong_argument_is_an_error_that_says_what_is_allowed(name: str, value
     assert str(raised.value) == f"{name} must be {allowed}; got {value!r}"
 
 
-WRONG_TEXTS = [(name, str(value)) for name, value in WRONG if str(value).strip() and name != "redact"]
+WRONG_TEXTS = [(name, str(value)) for name, value in WRONG if str(value).strip() and name not in {"redact", "adopt"}]
 
 
 @pytest.mark.parametrize(("name", "text"), WRONG_TEXTS, ids=[f"{name}-{text}" for name, text in WRONG_TEXTS])
