@@ -9,8 +9,7 @@ from typing import Any, Final
 from opentelemetry.util.types import AnyValue
 
 from otel_progress import names
-from otel_progress._model import Estimate
-from otel_progress._spans import final_attributes
+from otel_progress._spans import Values, progress_attributes
 from otel_progress._state import LevelState
 from otel_progress.names import Event, State
 
@@ -48,14 +47,16 @@ class Events:
         self._logger = provider.get_logger(names.SCOPE)
         return True
 
-    def started(self, level: LevelState, at_ns: int, estimate: Estimate | None) -> None:
+    def started(self, level: LevelState, at_ns: int, time_left: Values) -> None:
         """Say that an operation started, or that a level has outlived ``open_after``."""
-        attributes = _identity(level)
-        if estimate is not None:
-            attributes[names.ETA_SECONDS] = estimate.expected
-            attributes[names.ETA_LOW] = estimate.low
-            attributes[names.ETA_HIGH] = estimate.high
+        attributes = {**_identity(level), **time_left}
         self._emit(names.STARTED, level, f"{level.name} started", attributes, at_ns=at_ns)
+
+    def checkpoint(self, level: LevelState, at_ns: int, reached: Values) -> None:
+        """Say how far a level is."""
+        fraction, done = reached.get(names.FRACTION), reached.get(names.DONE)
+        where = f"{fraction:.0%}" if isinstance(fraction, float) else f"{done:g} {level.unit.strip('{}')}"
+        self._emit(names.CHECKPOINT, level, f"{level.name} is at {where}", {**_identity(level), **reached}, at_ns=at_ns)
 
     def state_changed(self, level: LevelState, at_ns: int, states: tuple[State, State], reason: str | None) -> None:
         """Say that a level was paused, resumed or is retrying."""
@@ -72,7 +73,7 @@ class Events:
         if ending is None:
             return
         duration = max(ending.at - level.started, 0.0)
-        attributes = _identity(level) | final_attributes(level) | {names.DURATION: duration}
+        attributes = _identity(level) | progress_attributes(level) | {names.DURATION: duration}
         body = f"{level.name} {ending.outcome.value} after {duration:.1f} s"
         if ending.outcome is State.FAILED:
             body += f": {ending.error_type}" if ending.error_type else ""

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
-from otel_progress import _bounds, _context, _runtime, _spans
+from otel_progress import _bounds, _context, _records, _runtime
 from otel_progress._ending import outcome_of
 from otel_progress._opening import DEFAULT_UNIT, Kind, describe, open_level
 from otel_progress._propagation import carrier_of
@@ -230,7 +230,7 @@ class Level:
         self._item_errors += 1
         runtime: _runtime.Runtime = level.runtime
         kind, message, _ = runtime.tell(error, stack=False)
-        runtime.outbox.put(_spans.item_failed, level.span, kind or "error", message or "", runtime.clock.wall_ns())
+        runtime.outbox.put(_records.item_failed, level.span, kind or "error", message or "", runtime.clock.wall_ns())
 
     def _cell(self) -> list[float] | None:
         level = self._state

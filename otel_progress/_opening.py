@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from opentelemetry import trace
 
-from otel_progress import _bounds, _context, _spans
+from otel_progress import _bounds, _context, _records
 from otel_progress._propagation import environment_parent
 from otel_progress._state import PHASES_LIMIT, LevelState
 
@@ -54,6 +54,9 @@ def open_level(runtime: Runtime, kind: Kind, options: Mapping[str, Any], named: 
             base = environment_parent(base)
         elif above.context is not None and above is not here:
             base = above.context  # a parent named from elsewhere, another thread perhaps: its span and its baggage
+        elif level.parent is not None and level.parent.part != level.part:
+            with runtime.tally.containing("continuation"):
+                base = _records.further_context(runtime.tracer, level.parent, base)
         context = _with_span(runtime, runtime.tracer, level, base)
     elif runtime.busy:
         context = previous = _context.base_context()
@@ -67,8 +70,7 @@ def open_level(runtime: Runtime, kind: Kind, options: Mapping[str, Any], named: 
 def _with_span(runtime: Runtime, tracer: trace.Tracer, level: LevelState, base: Context) -> Context:
     """Start the level's span; return the context its body runs in. Without a span the level still counts."""
     try:
-        span = level.span = _spans.start(tracer, level, base)
-        level.trace_ids = span.get_span_context()[:2]
+        span = _records.start(tracer, level, base)
         return trace.set_span_in_context(span, base)
     except Exception as error:  # noqa: BLE001  # samplers, processors and id generators are not ours
         runtime.tally.contain("span_start", error)

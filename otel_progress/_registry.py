@@ -78,6 +78,11 @@ class Registry:
         """Levels alive."""
         return len(self.live())
 
+    @property
+    def size(self) -> int:
+        """Levels in the table: the live ones, and those that have just ended. Costs nothing."""
+        return len(self._live)
+
     def add(self, level: LevelState) -> None:
         """Register a level that starts."""
         if len(self._live) < self._live_limit:

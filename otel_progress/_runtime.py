@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import metrics, trace
 
-from otel_progress import _instruments, _spans, names
+from otel_progress import _instruments, _report, _spans, names
 from otel_progress._clock import SYSTEM_CLOCK
 from otel_progress._config import Config
 from otel_progress._contain import Tally
@@ -94,7 +94,7 @@ class Runtime:
         self.tracer = tracer_provider.get_tracer(names.SCOPE) if tracer_provider is not None else None
         self._recording = any(given is not None for given in (tracer_provider, meter_provider, logger_provider))
         self._meter_provider = meter_provider
-        self._instruments: Instruments | None = None
+        self.instruments: Instruments | None = None
         # Covers the creation of tracer and instruments; reentrant, for signal handlers and destructors with levels.
         self._look_lock = threading.RLock()
         self._looking = False
@@ -150,9 +150,9 @@ class Runtime:
             atexit.unregister(self._at_exit)
             atexit.register(self._at_exit)  # after the providers' own hooks, to run before them
             self._hook_threads()
-        if self._instruments is None:
+        if self.instruments is None:
             source = Source(self.registry, self.tally, self.reap)
-            self._instruments = instruments_of(self._meter_provider, source, self.clock)
+            self.instruments = instruments_of(self._meter_provider, source, self.clock)
 
     def _hook_threads(self) -> None:
         """Hear of exceptions that leave a thread; whoever was told of them so far still is."""
@@ -257,41 +257,39 @@ class Runtime:
         if not level.announced and ending.at - level.started >= self.config.open_after_seconds:
             self._announce(level)  # it ended before the ticker saw that it was old enough
         if ending.outcome is _ABANDONED:
-            taken = self.outbox.put_later(ABANDONED_GRACE_SECONDS, self._export, level)
+            taken = self.outbox.put_later(ABANDONED_GRACE_SECONDS, _report.end, level)
         else:
-            taken = self.outbox.put(self._export, level)
+            taken = self.outbox.put(_report.end, level)
         if not taken:  # a full queue costs the span, never a number
             self.registry.remove(level)
-            self._record_duration(level)
-            level.span = level.context = None
+            _report.record_duration(level)
+            _report.forget(level)
         if self._callbacks:
             self._notify("ended", level)
-
-    def _export(self, level: LevelState) -> None:
-        level.export()
-        self.registry.remove(level)
-        self._record_duration(level)
-        if level.span is not None:
-            try:
-                _spans.finish(level.span, level)
-            except Exception as error:  # noqa: BLE001  # span processors are not ours
-                self.tally.contain("span", error)
-        if level.announced and self.events.listening:
-            with self.tally.containing("event"):
-                self.events.ended(level)
-        level.span = level.context = None  # what is remembered of it must not keep the span
-
-    def _record_duration(self, level: LevelState) -> None:
-        if self._instruments is not None:
-            try:
-                self._instruments.record_duration(level)
-            except Exception as error:  # noqa: BLE001  # views and exemplar filters are not ours
-                self.tally.contain("duration", error)
 
     def _announce(self, level: LevelState) -> None:
         level.announced = True
         if self.events.listening:
-            self.outbox.put(self.events.started, level, self.clock.wall_ns(), level.estimate)
+            self.outbox.put(self.events.started, level, self.clock.wall_ns(), _spans.eta_attributes(level))
+
+    def _show(self, level: LevelState, now: float) -> None:
+        """Have a level that is old enough shown in its trace, and say from time to time how far it is."""
+        if not level.shown:
+            level.shown = self.outbox.put(_report.show, level, self.clock.wall_ns(), _spans.live_attributes(level))
+            level.checkpoint_due = now + self.config.checkpoint_seconds
+            if not level.announced:
+                self._announce(level)
+        elif now >= level.checkpoint_due and not self.outbox.is_half_full:
+            level.checkpoint_due = now + _report.checkpoint_interval(level, now, self.registry.size)
+            self.outbox.put(
+                _report.checkpoint, level, self.clock.wall_ns(), _spans.live_attributes(level, metadata=False)
+            )
+
+    def end_by_span(self, level: LevelState, at_ns: int | None) -> None:
+        """End a level because the program ended its span, at the time that it gave."""
+        now, now_ns = self.clock.monotonic(), self.clock.wall_ns()
+        seconds = 0.0 if at_ns is None else (now_ns - at_ns) / 1e9
+        self._end(level, State.COMPLETED, at=(now - seconds, now_ns if at_ns is None else at_ns))
 
     def reap(self) -> None:
         """End the levels whose iterators have vanished."""
@@ -313,8 +311,8 @@ class Runtime:
         come and go meanwhile.
         """
         self._heartbeat_ns = self.clock.wall_ns()
-        if self._instruments is not None:
-            self._instruments.heartbeat_ns = self._heartbeat_ns
+        if self.instruments is not None:
+            self.instruments.heartbeat_ns = self._heartbeat_ns
         self.reap()
         levels = self.registry.live()
         first = bisect_left(levels, self._next_key, key=lambda level: level.key) or len(levels)
@@ -338,8 +336,8 @@ class Runtime:
             return
         if state is _RETRYING and level.state is State.RUNNING:
             self.changed(level, state, None)
-        if not level.announced and now - level.started >= self.config.open_after_seconds:
-            self._announce(level)
+        if now - level.started >= self.config.open_after_seconds:
+            self._show(level, now)
         if self._callbacks and level.reported != (reported := (level.last_done, level.message, level.share)):
             level.reported = reported
             self._notify("advanced", level)
@@ -458,8 +456,8 @@ class Runtime:
         self._looking = False
         self._callbacks_lock = threading.RLock()
         self.tally.after_fork()
-        if self._instruments is not None:
-            self._instruments.after_fork()
+        if self.instruments is not None:
+            self.instruments.after_fork()
 
 
 _runtime: Runtime | None = None

@@ -176,6 +176,18 @@ class LevelState:
     """Whether it belongs to the process this one was forked from."""
     announced: bool
     """Whether its lifecycle events are sent: operations, and levels that outlived ``open_after``."""
+    shown: bool
+    """Whether it is, or is about to be, shown in its trace while it runs: it has outlived ``open_after``."""
+    checkpoint_due: float
+    checkpoints: int
+    """When the next checkpoint is due, and how many there were in the present part of the trace."""
+    part: int
+    """Which part of the run's trace it started in: a long run has several, linked."""
+    trace_part: int
+    trace_bytes: float
+    """On the root: the present part, and its estimated size."""
+    stand_in: Any
+    """Which part, and the span that stands for this level there, where that is not the part it started in."""
     unit_conflict_counted: bool
     reported: tuple[float, str | None, float | None]
     """Done, message and share when subscribers were told last."""
@@ -208,7 +220,10 @@ class LevelState:
         self._ok_reached = self._rewound = self._reached = self.last_done = 0
         self.children_finished = self.children_failed = self._finished_at_advance = 0
         self.sealed = self.cancel_requested = False
-        self.exported = self.inherited = self.announced = self.unit_conflict_counted = False
+        self.exported = self.inherited = self.announced = self.unit_conflict_counted = self.shown = False
+        self.checkpoint_due = self.trace_bytes = 0.0
+        self.checkpoints = self.part = self.trace_part = 0
+        self.stand_in = None
         self.ending = self.passed = self.final_fraction = self.share = None
         self.id = self.title = self.total = self.message = self.metadata = self.quality = self.reason = None
         self.counters = self.cancel_reason = None
@@ -221,6 +236,7 @@ class LevelState:
         else:
             self.root = parent.root
             self.lock = parent.lock
+            self.part = self.root.trace_part
 
     # --- counts ---------------------------------------------------------------------------------------------------
 

@@ -23,17 +23,27 @@ LONGEST_SECONDS: Final = 20.0
 """How long a thread or process of a test may take; all are done in a fraction of it on an idle machine."""
 
 
+def wholes(progress: Capture, name: str | None = None) -> list[ReadableSpan]:
+    """Return the spans that tell of whole levels: those of short ones, and the completion records of shown ones."""
+    return [span for span in progress.spans(name) if attribute(span, names.RECORD) in {"span", "completion"}]
+
+
+def records(progress: Capture, kind: str, name: str | None = None) -> list[ReadableSpan]:
+    """Return the records of a kind, in the order they were sent."""
+    return [span for span in progress.spans(name) if attribute(span, names.RECORD) == kind]
+
+
 def outcomes(progress: Capture) -> dict[str, Any]:
     """Return how each level ended, by name; two levels of one name are an error."""
-    spans = progress.spans()
+    spans = wholes(progress)
     found = {span.name: span.attributes[names.OUTCOME] for span in spans if span.attributes}
     assert len(found) == len(spans), f"names come twice: {[span.name for span in spans]}"
     return found
 
 
 def the_span(progress: Capture, name: str) -> ReadableSpan:
-    """Return the one span of this name."""
-    spans = progress.spans(name)
+    """Return the one span of this name that tells of a whole level."""
+    spans = wholes(progress, name)
     assert len(spans) == 1, f"{len(spans)} spans called {name!r}"
     return spans[0]
 

@@ -13,6 +13,7 @@ from otel_progress._config import Config
 from otel_progress.names import State
 from otel_progress.testing import Capture, capture_progress
 from tests.unit.kit import LONGEST_SECONDS, python, the_span
+from tests.unit.kit import records as records_of
 
 SECOND = 1_000_000_000
 
@@ -120,7 +121,8 @@ def test_a_level_that_outlives_open_after_starts_with_its_estimate(progress: Cap
         record.attributes["progress.eta.low"],
         record.attributes["progress.eta.high"],
     ) == (estimate.expected, estimate.low, estimate.high)
-    span = the_span(progress, "copy").context
+    (shown,) = records_of(progress, "open", "copy")
+    span = shown.context
     assert span is not None
     assert (record.trace_id, record.span_id) == (span.trace_id, span.span_id)
 

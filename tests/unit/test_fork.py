@@ -303,7 +303,7 @@ LOCKS = {
     "the start of the outbox": "_runtime.get().outbox._start_lock",
     "the flush of the outbox": "_runtime.get().outbox._done",
     "the start of the ticker": "_runtime.get().ticker._start_lock",
-    "the instruments": "_runtime.get()._instruments._lock",
+    "the instruments": "_runtime.get().instruments._lock",
     "the search for providers": "_runtime.get()._look_lock",
     "the callbacks": "_runtime.get()._callbacks_lock",
     "the runtime": "_runtime._runtime_lock",

@@ -480,7 +480,7 @@ def test_a_level_that_ends_while_it_is_read_costs_no_series(progress: Capture) -
                 return getattr(state, name)
 
         assert progress.points("progress.level.eta")  # collecting makes the instruments
-        instruments = progress.runtime._instruments
+        instruments = progress.runtime.instruments
         assert instruments is not None
         now, now_ns = progress.clock.monotonic(), progress.clock.wall_ns()
         dying: Any = Ending()

@@ -46,7 +46,7 @@ from otel_progress._runtime import Runtime, replace
 from otel_progress._ticker import Ticker
 from otel_progress.testing import Capture, FakeClock, capture_progress
 
-from .kit import LONGEST_SECONDS, attribute, ignored, in_thread, outcomes, parents, python, the_span, wait_until
+from .kit import LONGEST_SECONDS, attribute, ignored, in_thread, outcomes, parents, python, the_span, wait_until, wholes
 
 
 def refuse(*_: object, **__: object) -> NoReturn:
@@ -537,7 +537,7 @@ def test_a_decorated_thing_that_is_no_function_raises_as_the_language_does(progr
 
 def outcomes_of_all(progress: Capture) -> list[str]:
     """Return how every level ended."""
-    return [attribute(span, names.OUTCOME) for span in progress.spans()]
+    return [attribute(span, names.OUTCOME) for span in wholes(progress)]
 
 
 @pytest.mark.parametrize("what", [17, None, object(), 2.5])
@@ -941,7 +941,7 @@ def test_a_thousand_levels_inside_each_other(progress: Capture) -> None:
         assert progress.value(names.ACTIVE.name, operation="job", level="deep", state="running") == 1_000
         assert innermost.carrier()["progress-level"] == "deep"
     assert set(outcomes_of_all(progress)) == {"completed"}
-    assert len(progress.spans()) == 1_001
+    assert len(wholes(progress)) == 1_001
     assert history()[0].children_finished == 1
     assert progress.runtime.tally.contained == {}
 

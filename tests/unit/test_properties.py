@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from otel_progress import Level, State, active, current, health, level, operation, track
 from otel_progress.names import LIVE_STATES, OUTCOMES
 from otel_progress.testing import Capture, capture_progress
+from tests.unit.kit import wholes
 
 NAMES = st.sampled_from(["copy", "load", "verify"])
 AMOUNTS = st.integers(0, 50)
@@ -179,9 +180,12 @@ def test_random_programs_in_several_threads_are_counted_exactly_and_leave_nothin
                 thread.join()
             player.check_points()
         player.check_points()
-        spans = progress.spans()
+        everything = progress.spans()
+        ids = {span.context.span_id for span in everything if span.context}
+        assert len(ids) == len(everything)
+        assert {span.parent.span_id for span in everything if span.parent} <= ids
+        spans = wholes(progress)
         assert len(spans) == player.started
-        assert len({span.context.span_id for span in spans if span.context}) == player.started
         outcomes = {str((span.attributes or {})["progress.outcome"]) for span in spans}
         assert outcomes <= {outcome.value for outcome in OUTCOMES}
         for outcome, number in player.items.items():

@@ -1,0 +1,113 @@
+"""What OpenTelemetry is told of a level while it lives and at its end. All of it runs on the outbox's thread."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from otel_progress import _records, _spans
+from otel_progress._records import SPAN_BYTES, LevelSpan
+
+if TYPE_CHECKING:
+    from otel_progress._runtime import Runtime
+    from otel_progress._state import LevelState
+
+CHECKPOINT_SHARE: Final = 0.1
+"""Checkpoints come further and further apart, by this share of a level's age..."""
+CHECKPOINT_LONGEST_SECONDS: Final = 1_800.0
+"""...up to this, so that a trace stays within "last hour" searches. A hundred of them last for 33 hours."""
+CHECKPOINT_CROWD_SECONDS: Final = 10.0
+"""Levels below an operation wait this long for each other live level: a crowd of them must not fill the trace."""
+
+
+def checkpoint_interval(level: LevelState, now: float, live_levels: int) -> float:
+    """Return the seconds from one checkpoint of a level to the next."""
+    least: float = level.runtime.config.checkpoint_seconds
+    backed_off = max(least, min(CHECKPOINT_SHARE * (now - level.started), CHECKPOINT_LONGEST_SECONDS))
+    return backed_off if level.is_operation else max(backed_off, CHECKPOINT_CROWD_SECONDS * live_levels)
+
+
+def show(level: LevelState, at_ns: int, reached: _spans.Values) -> None:
+    """Show a level in its trace, those above it first: what is shown must have its parents."""
+    above = [each for each in level.lineage() if isinstance(each.span, LevelSpan) and each.span.late is None]
+    for each in reversed(above):
+        if _records.open_record(each, at_ns, reached if each is level else _spans.live_attributes(each)):
+            level.root.trace_bytes += _size(each)
+
+
+def checkpoint(level: LevelState, at_ns: int, reached: _spans.Values) -> None:
+    """Say how far a level is: in its trace, if it is shown there, and as an event."""
+    runtime: Runtime = level.runtime
+    if isinstance(level.span, LevelSpan) and level.span.late is not None and runtime.tracer is not None:
+        with runtime.tally.containing("checkpoint"):
+            root = level.root
+            if level.checkpoints >= runtime.config.checkpoints_limit and level.is_operation:
+                root.trace_part += 1
+                root.trace_bytes = 0.0
+            part = level.stand_in[0] if level.stand_in else level.part
+            if part != root.trace_part:
+                level.checkpoints = 0
+            if level.checkpoints < runtime.config.checkpoints_limit:
+                level.checkpoints += 1
+                context = _records.further_context(runtime.tracer, level, level.context)
+                _records.checkpoint_record(runtime.tracer, level, context, at_ns, reached)
+                root.trace_bytes += SPAN_BYTES
+    if level.announced and runtime.events.listening:
+        runtime.events.checkpoint(level, at_ns, reached)
+
+
+def end(level: LevelState) -> None:
+    """Tell how a level ended: duration, span or completion record, event. From here on nothing of it changes."""
+    runtime: Runtime = level.runtime
+    level.export()
+    runtime.registry.remove(level)
+    record_duration(level)
+    if level.span is not None:
+        try:
+            _end_span(runtime, level)
+        except Exception as error:  # noqa: BLE001  # span processors are not ours
+            runtime.tally.contain("span", error)
+    if level.announced and runtime.events.listening:
+        with runtime.tally.containing("event"):
+            runtime.events.ended(level)
+    forget(level)
+
+
+def _end_span(runtime: Runtime, level: LevelState) -> None:
+    above, ending = level.parent, level.ending
+    if above is not None and not above.shown and above.ending is None and ending is not None:
+        old_enough: bool = ending.at - above.started >= runtime.config.open_after_seconds
+        if old_enough:  # the ticker has not come to it yet, but its child must not arrive without it
+            show(above, ending.at_ns, _spans.live_attributes(above))
+    span = level.span
+    if not isinstance(span, LevelSpan):
+        _spans.finish(span, level)
+    elif span.late is None:
+        span.settle()
+        _spans.finish(span.anchor, level)
+    elif runtime.tracer is not None:
+        _records.completion_record(runtime.tracer, level, span)
+    level.root.trace_bytes += _size(level) - SPAN_BYTES
+
+
+def forget(level: LevelState) -> None:
+    """Let go of the span and context of an ended level: what is remembered of it must not keep them."""
+    level.span = level.context = level.stand_in = None
+
+
+def record_duration(level: LevelState) -> None:
+    """Record how long an ended level took."""
+    instruments = level.runtime.instruments
+    if instruments is not None:
+        try:
+            instruments.record_duration(level)
+        except Exception as error:  # noqa: BLE001  # views and exemplar filters are not ours
+            level.runtime.tally.contain("duration", error)
+
+
+def _size(level: LevelState) -> float:
+    """Return the estimated bytes of a record of a level in a trace backend."""
+    texts = len(level.message or "") + len(level.id or "") + len(level.title or "")
+    entries = sum(len(key) + len(str(entry)) + 40 for key, entry in (level.metadata or {}).items())
+    ending = level.ending
+    error = 0 if ending is None else 2 * len(ending.error_message or "") + len(ending.error_stack or "")
+    return SPAN_BYTES + texts + entries + error + 50 * len(level.counters or ())
