@@ -316,6 +316,7 @@ def further_context(tracer: Tracer, level: LevelState, base: Context) -> Context
                 return trace.set_span_in_context(other, base)
             stand_in = trace.NonRecordingSpan(record.get_span_context())
             level.stand_in = part, stand_in
+        level.root.trace_bytes += SPAN_BYTES
         level.runtime.outbox.put(record.end, at_ns + SHORTEST_RECORD_NS)
     return trace.set_span_in_context(stand_in, base)
 
@@ -336,12 +337,14 @@ def completion_record(tracer: Tracer, level: LevelState, span: LevelSpan) -> Non
     if ending is None or late is None:
         return
     span.settle()
-    attributes = {**span.attributes, **_spans.identity(level, Record.COMPLETION), **_spans.progress_attributes(level)}
-    attributes[names.OPEN_SPAN_ID] = f"{span.get_span_context().span_id:016x}"
-    for gone in _spans.ETA_KEYS:
-        attributes.pop(gone, None)
+    own = {**_spans.identity(level, Record.COMPLETION), **_spans.progress_attributes(level)}
+    own[names.OPEN_SPAN_ID] = f"{span.get_span_context().span_id:016x}"
+    said = {key: value for key, value in span.attributes.items() if key not in own and key not in _spans.ETA_KEYS}
+    for key in list(said)[LATE_LIMIT - len(own) :]:  # the SDK would drop the oldest, among them what says whose it is
+        del said[key]
+        level.runtime.tally.drop("span_attributes")
     completion = tracer.start_span(
-        span.name, level.context, attributes=attributes, links=late.links, start_time=level.started_ns
+        span.name, level.context, attributes={**said, **own}, links=late.links, start_time=level.started_ns
     )
     if not completion.is_recording():  # a sampler that does not ask its parent; the event tells of the end all the same
         level.runtime.tally.drop("completion_unsampled")
