@@ -50,13 +50,13 @@ class LevelSpan(trace.Span):
 
     __slots__ = ("_context", "_late", "_level", "_target", "_writers", "anchor")
 
-    def __init__(self, anchor: trace.Span, level: LevelState) -> None:
+    def __init__(self, anchor: trace.Span, context: SpanContext, level: LevelState) -> None:
         self.anchor = anchor
-        self._context = anchor.get_span_context()
+        self._context = context
         self._level = level
         self._late: Late | None = None
         self._target: Any = anchor
-        self._writers: deque[None] = deque()
+        self._writers: list[None] = []
         """One entry for each write in hand: one step each way, so no lock is held while the SDK writes."""
 
     def get_span_context(self) -> SpanContext:
@@ -173,6 +173,8 @@ class LevelSpan(trace.Span):
 
     def settle(self) -> None:
         """Wait for threads that are just writing, so that none writes to a span that has ended: the SDK would warn."""
+        if not self._writers:
+            return
         until = time.monotonic() + WRITERS_SECONDS
         while self._writers and time.monotonic() < until:
             time.sleep(0.0001)
@@ -255,18 +257,17 @@ _OK: Final = StatusCode.OK
 
 def start(tracer: Tracer, level: LevelState, context: Context) -> trace.Span:
     """Start a level's span in the given context; return what its children and the program shall see of it."""
-    span = _spans.start(tracer, level, context)
-    level.trace_ids = span.get_span_context()[:2]
-    runtime = level.runtime
+    span = level.span = _spans.start(tracer, level, context)
+    own = span.get_span_context()
+    level.trace_ids = own[:2]
     if span.is_recording():
-        root = level.root
-        if root.trace_bytes > runtime.config.trace_bytes_limit and level.part == root.trace_part:
+        config, root = level.runtime.config, level.root
+        if root.trace_bytes > config.trace_bytes_limit and level.part == root.trace_part:
             root.trace_part += 1
             root.trace_bytes = 0.0
         root.trace_bytes += SPAN_BYTES
-        if runtime.config.open_after_seconds != inf:
-            span = LevelSpan(span, level)
-    level.span = span
+        if config.open_after_seconds != inf:
+            span = level.span = LevelSpan(span, own, level)
     return span
 
 

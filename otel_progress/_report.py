@@ -106,8 +106,9 @@ def record_duration(level: LevelState) -> None:
 
 def _size(level: LevelState) -> float:
     """Return the estimated bytes of a record of a level in a trace backend."""
-    texts = len(level.message or "") + len(level.id or "") + len(level.title or "")
-    entries = sum(len(key) + len(str(entry)) + 40 for key, entry in (level.metadata or {}).items())
-    ending = level.ending
-    error = 0 if ending is None else 2 * len(ending.error_message or "") + len(ending.error_stack or "")
-    return SPAN_BYTES + texts + entries + error + 50 * len(level.counters or ())
+    size = SPAN_BYTES + len(level.message or "") + len(level.id or "") + len(level.title or "")
+    if level.metadata:
+        size += sum(len(key) + len(str(entry)) + 40 for key, entry in level.metadata.items())
+    if level.ending is not None and level.ending.error_stack:
+        size += 2 * len(level.ending.error_message or "") + len(level.ending.error_stack)
+    return size
