@@ -262,7 +262,7 @@ def start(tracer: Tracer, level: LevelState, context: Context) -> trace.Span:
     level.trace_ids = own[:2]
     if span.is_recording():
         config, root = level.runtime.config, level.root
-        if root.trace_bytes > config.trace_bytes_limit and level.part == root.trace_part:
+        if root.trace_bytes > config.trace_bytes_limit:
             root.trace_part += 1
             root.trace_bytes = 0.0
         root.trace_bytes += SPAN_BYTES
@@ -282,8 +282,8 @@ def item_failed(span: trace.Span, error_type: str, message: str, at_ns: int) -> 
 def open_record(level: LevelState, at_ns: int, reached: _spans.Values) -> bool:
     """Show a level in its trace: end its first span, with how far it is. ``False`` if it is, or will not be."""
     span = level.span
-    # Not recording without having been shown: it has ended, or somebody who got hold of the first span has ended that.
-    if not isinstance(span, LevelSpan) or span.late is not None or not span.anchor.is_recording():
+    # Not recording: it was shown, has ended, or somebody who got hold of the first span has ended that.
+    if not isinstance(span, LevelSpan) or not span.anchor.is_recording():
         return False
     span.part()
     span.anchor.set_attributes({**reached, names.RECORD: Record.OPEN.value})

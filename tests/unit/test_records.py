@@ -97,8 +97,10 @@ def test_its_end_is_a_second_span_below_it(progress: Capture) -> None:
     """With the true start and end, final numbers, status and error, and the id of the open record."""
     start = progress.clock.wall_ns()
     with pytest.raises(ValueError, match="row 7"), operation("job"), level("copy", total=10) as copy:
+        copy.advance(1)
         progress.tick(2.5)
-        copy.advance(7)
+        assert attribute(only(records(progress, "open", "copy")), names.ETA_SECONDS) is not None
+        copy.advance(6)
         progress.clock.advance(1.5)
         raise ValueError("row 7")
     opened, completion = progress.spans("copy")
@@ -116,6 +118,17 @@ def test_its_end_is_a_second_span_below_it(progress: Capture) -> None:
     assert attribute(opened, names.OUTCOME) is None
     assert opened.events == ()
     assert_sound(progress)
+
+
+def test_an_end_beyond_the_calendar_is_left_out(progress: Capture) -> None:
+    """Ten to the eighteenth items at one a second."""
+    with operation("job", total=10**18) as job:
+        for _ in range(3):
+            job.advance()
+            progress.tick(1.0)
+    opened = only(records(progress, "open"))
+    assert float(attribute(opened, names.ETA_SECONDS)) > 1e17
+    assert attribute(opened, names.EXPECTED_END) is None
 
 
 def test_children_before_and_after_it_was_shown_have_one_parent(progress: Capture) -> None:
@@ -253,7 +266,13 @@ def test_a_status_set_before_it_was_shown_is_on_the_completion_record_too(progre
         trace.get_current_span().set_status(trace.Status(StatusCode.OK))
         trace.get_current_span().set_status(StatusCode.ERROR, "no")
         trace.get_current_span().set_status(StatusCode.UNSET)
-    assert [span.status.status_code for span in records(progress, "completion")] == [StatusCode.OK, StatusCode.OK]
+    with operation("bad"):
+        progress.tick(2.0)
+        progress.runtime.flush(10.0)
+        trace.get_current_span().set_status(StatusCode.ERROR, "no")
+        trace.get_current_span().set_status(StatusCode.UNSET)
+    codes = [span.status.status_code for span in records(progress, "completion")]
+    assert codes == [StatusCode.OK, StatusCode.OK, StatusCode.ERROR]
 
 
 def test_the_span_can_be_read_like_the_sdks_own(progress: Capture) -> None:
@@ -340,6 +359,9 @@ def test_what_is_kept_for_the_completion_record_is_bounded(progress: Capture) ->
             span.add_event(f"event {n}")
             span.add_link(linked)
             span.set_attribute(f"key {n}", n)
+        assert isinstance(span, LevelSpan)
+        assert span.late is not None
+        assert len(span.late.attributes) == LATE_LIMIT
     completion = only(records(progress, "completion"))
     assert [completion.events[0].name, completion.events[-1].name] == ["event 3", f"event {LATE_LIMIT + 2}"]
     assert len(completion.links) == LATE_LIMIT
