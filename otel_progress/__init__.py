@@ -19,6 +19,7 @@ from otel_progress.errors import ConfigError, ProgressCancelled, ProgressError
 from otel_progress.names import State
 
 if TYPE_CHECKING:
+    from otel_progress.processors import ProgressSpanProcessor
     from otel_progress.sdk import Handle, configure
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Level",
     "ProgressCancelled",
     "ProgressError",
+    "ProgressSpanProcessor",
     "Sample",
     "Snapshot",
     "State",
@@ -54,7 +56,11 @@ __all__ = [
     "watch",
 ]
 
-_LAZY = {"configure": "otel_progress.sdk", "Handle": "otel_progress.sdk"}
+_LAZY = {
+    "Handle": "otel_progress.sdk",
+    "ProgressSpanProcessor": "otel_progress.processors",
+    "configure": "otel_progress.sdk",
+}
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401  # as the attribute

@@ -87,9 +87,9 @@ def current_level() -> LevelState | None:
     return carried_level() if place is None else place.level
 
 
-def carried_level() -> LevelState | None:
-    """Return the live level that came to this thread in OpenTelemetry's context alone."""
-    place = otel_context.get_value(_PLACE_KEY)
+def carried_level(context: Context | None = None) -> LevelState | None:
+    """Return the live level in OpenTelemetry's context, by default the one that came to this thread in it alone."""
+    place = otel_context.get_value(_PLACE_KEY, context)
     return nearest_live(place.level) if isinstance(place, Place) else None
 
 
@@ -175,6 +175,19 @@ def remote(named: LevelState | None = None) -> Remote | None:
         if level is not None and level.inherited:
             return Remote(level.operation, level.root.run_id)
     return _remote.get()
+
+
+given_remote: Final = _remote.get
+"""Returns the other process's level that `continue_from` was given in this context."""
+
+
+def continued(context: Context) -> Remote | None:
+    """Return the level of the process we were forked from that what starts in this context continues."""
+    place = context.get(_PLACE_KEY)
+    level = place.level if isinstance(place, Place) else None
+    while level is not None and level.ending is not None and not level.inherited:
+        level = level.parent
+    return None if level is None or not level.inherited else Remote(level.operation, level.root.run_id)
 
 
 def set_remote(value: Remote | None) -> None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from otel_progress import _bounds, _context, _records, _runtime
 from otel_progress._ending import outcome_of
-from otel_progress._opening import DEFAULT_UNIT, Kind, describe, open_level
+from otel_progress._opening import Kind, describe, open_level
 from otel_progress._propagation import carrier_of
 from otel_progress._snapshot import snapshot
-from otel_progress._state import LevelState
+from otel_progress._state import DEFAULT_UNIT, LevelState
 from otel_progress._wrap import wrap
 from otel_progress.errors import ProgressCancelled
 from otel_progress.names import STANDARD_COUNTERS, ItemOutcome, State

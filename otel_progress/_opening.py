@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from opentelemetry import trace
 
 from otel_progress import _bounds, _context, _records
 from otel_progress._propagation import environment_parent
-from otel_progress._state import PHASES_LIMIT, LevelState
+from otel_progress._state import DEFAULT_UNIT, PHASES_LIMIT, LevelState
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from otel_progress._runtime import Runtime
 
 Kind = Literal["operation", "level"]
-
-DEFAULT_UNIT: Final = "{item}"
 
 
 def open_level(runtime: Runtime, kind: Kind, options: Mapping[str, Any], named: LevelState | None) -> _context.Place:
@@ -34,10 +32,12 @@ def open_level(runtime: Runtime, kind: Kind, options: Mapping[str, Any], named: 
         runtime.reap()
     outer = _context.standing_place()
     here = _context.carried_level() if outer is None or outer.level.inherited else outer.level
+    if runtime.adoption.watched:
+        here = runtime.adoption.level_here(here)  # a span of others may be inside the level
     above = here if named is None else _context.nearest_live(named) or here
     if above is None or kind == "operation":
         runtime.look()
-    remote = _context.remote(named) if above is None and kind == "level" else None
+    remote = _remote(runtime, named) if above is None and kind == "level" else None
     level = _make(runtime, kind, options, above, remote)
     previous: Context | None = None
     context: Context | None = None
@@ -65,6 +65,10 @@ def open_level(runtime: Runtime, kind: Kind, options: Mapping[str, Any], named: 
     if level.parent is not None:
         level.parent.adopt(level)
     return place
+
+
+def _remote(runtime: Runtime, named: LevelState | None) -> _context.Remote | None:
+    return _context.remote(named) or runtime.adoption.remote_here()
 
 
 def _with_span(runtime: Runtime, tracer: trace.Tracer, level: LevelState, base: Context) -> Context:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry import metrics, trace
 
 from otel_progress import _instruments, _report, _spans, names
+from otel_progress._adoption import Adoption
 from otel_progress._clock import SYSTEM_CLOCK
 from otel_progress._config import Config
 from otel_progress._contain import Tally
@@ -86,6 +87,7 @@ class Runtime:
         self.outbox = Outbox(self.tally)
         self.ticker = Ticker(self.tick, self.tally) if ticker else None
         self.events = Events(logger_provider)
+        self.adoption = Adoption(self)
         self.dropped: deque[tuple[LevelState, Moment | None]] = deque()
         """
         Levels whose iterator vanished, and when, and levels that could not be ended for want of stack: a destructor may
@@ -236,6 +238,13 @@ class Runtime:
         except Exception as failure:  # noqa: BLE001  # a program must not fail because its progress cannot be told
             self.tally.contain("end", failure)
 
+    def finish(self, level: LevelState, ending: Ending) -> None:
+        """End a level as its adopted span was ended."""
+        if level.iterators:
+            self._end_iterators(level, ending.outcome, None)
+        if level.end(ending):
+            self._ended(level, ending)
+
     def tell(self, error: BaseException | str, *, stack: bool) -> Told:
         """Return what telemetry may say about an error."""
         return tell(error, self.config.redact, self.tally, stack=stack)
@@ -314,6 +323,9 @@ class Runtime:
         if self.instruments is not None:
             self.instruments.heartbeat_ns = self._heartbeat_ns
         self.reap()
+        if self.adoption.watched:
+            with self.tally.containing("adoption"):
+                self.adoption.poll()
         levels = self.registry.live()
         first = bisect_left(levels, self._next_key, key=lambda level: level.key) or len(levels)
         # Time as the process has it: a budget counts what the thread really takes from the program.
@@ -324,11 +336,12 @@ class Runtime:
             if time.perf_counter() > until and self.ticker is not None:
                 self._next_key = level.key
                 break
-        return bool(levels)
+        return bool(levels or self.adoption.watched)
 
     def _look_at(self, level: LevelState, now: float) -> None:
         state = level.state
         try:
+            self.adoption.refresh(level)
             level.sample(now, self.config.eta_method)
         except Exception as error:  # noqa: BLE001  # one level's odd numbers must not stop the others
             self.tally.contain("sample", error)
@@ -390,6 +403,7 @@ class Runtime:
         """End what is live as interrupted, flush, and stop both threads."""
         self.reap()
         self.interrupt()
+        self.adoption.forget()
         flushed = self.outbox.flush(timeout_seconds)
         if self.ticker is not None:
             self.ticker.stop()
@@ -447,6 +461,7 @@ class Runtime:
             level.ending = ending
             level.cells.clear()  # whoever still advances it is told, as after any end
         self.registry.forget()
+        self.adoption.after_fork()
         self.outbox._stopped = True  # forked by a callback, its thread is this one, and must not go on with the queue
         self.outbox = Outbox(self.tally)
         self.ticker = self.ticker and Ticker(self.tick, self.tally)
@@ -482,6 +497,11 @@ def replace(runtime: Runtime | None) -> Runtime | None:
     global _runtime  # the one replaceable instance
     previous, _runtime = _runtime, runtime
     return previous
+
+
+def everyone() -> list[Runtime]:
+    """Return the runtime in use, and those that were replaced but are still there."""
+    return list(_runtimes)
 
 
 def _after_fork() -> None:

@@ -17,6 +17,8 @@ from otel_progress.names import State
 if TYPE_CHECKING:
     from otel_progress._bounds import Metadata
 
+DEFAULT_UNIT: Final = "{item}"
+
 LIVE_CHILDREN_WEIGHED: Final = 1_000
 """Live children an estimate looks at one by one."""
 
@@ -274,9 +276,13 @@ class LevelState:
         """Items done as the level shows it; `set_done` can take it back."""
         return max(self.counts().done - self._rewound, 0)
 
-    def rewind(self, done: float, now: float) -> float:
-        """Set the shown number; return what must be added to a cell to get there (never negative)."""
-        if self.estimator is None and now - self.started <= RESUMED_SECONDS:
+    def rewind(self, done: float, now: float | None) -> float:
+        """
+        Set the shown number; return what must be added to a cell to get there (never negative).
+
+        ``now`` is ``None`` where it cannot be where a resumed run goes on.
+        """
+        if now is not None and self.estimator is None and now - self.started <= RESUMED_SECONDS:
             self.resumed = done, now
         missing = done - (self.counts().done - self._rewound)
         if missing >= 0:

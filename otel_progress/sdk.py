@@ -221,6 +221,8 @@ def _handle_of(config: Config, attributes: dict[str, str], undo: list[Callable[[
         runtime.tally.log_once(
             "prometheus", "otel_progress: a MeterProvider is set already; add a PrometheusMetricReader to it yourself"
         )
+    if config.enabled:
+        undo += _adopt_spans(built.get("tracer"), trace.get_tracer_provider())
     handle = Handle(config, runtime)
     handle.prometheus_url, handle.otlp_endpoint = url, endpoint
     handle._providers = list(built.values())
@@ -229,6 +231,15 @@ def _handle_of(config: Config, attributes: dict[str, str], undo: list[Callable[[
         handle._view = _terminal(config, runtime)
     handle._previous = _runtime.replace(runtime)
     return handle
+
+
+def _adopt_spans(*providers: object) -> list[Callable[[], object]]:
+    """Install the span processor on the SDK's providers among these; return what takes it back."""
+    if not any(hasattr(provider, "add_span_processor") for provider in providers):
+        return []
+    from otel_progress.processors import install  # noqa: PLC0415  # there is an SDK
+
+    return [install(provider, "configure") for provider in providers]
 
 
 def _check(config: Config) -> None:

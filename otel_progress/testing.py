@@ -21,6 +21,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from otel_progress import _runtime
 from otel_progress._config import Config
+from otel_progress.processors import ProgressSpanProcessor
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.sampling import Sampler
@@ -61,7 +62,7 @@ class Capture:
     Attributes:
         clock: The clock that levels see.
         runtime: The runtime in use.
-        tracer_provider: For spans of other instrumentations in the same traces.
+        tracer_provider: For spans of other instrumentations in the same traces; it has a `ProgressSpanProcessor`.
     """
 
     def __init__(self, config: Config, clock: FakeClock, sampler: Sampler | None) -> None:
@@ -74,6 +75,7 @@ class Capture:
         )
         self._logs: Any = getattr(logs_export, renamed)()
         self.tracer_provider = TracerProvider(sampler=sampler, shutdown_on_exit=False)
+        self.tracer_provider.add_span_processor(ProgressSpanProcessor())
         self.tracer_provider.add_span_processor(SimpleSpanProcessor(self._spans))
         self._meter_provider = MeterProvider([self._reader], shutdown_on_exit=False)
         self._logger_provider = sdk_logs.LoggerProvider(shutdown_on_exit=False)
