@@ -106,7 +106,7 @@ class Adoption:
         watched.at, watched.at_ns = self._monotonic(), self._wall_ns()
         watched.level = watched.last = None
         self._waiting[key] = self.watched[key] = watched
-        if watched.above is None and not runtime.busy:
+        if watched.above is None and runtime.instruments is None:
             runtime.look()
         if runtime.ticker is not None:
             runtime.ticker.wake()
@@ -209,6 +209,8 @@ class Adoption:
         runtime = self._runtime
         above = _innermost(self._nearest(watched.above), _context.carried_level(watched.context))
         remote = None if above is not None else self._remote(watched)
+        if above is None and (at_start or watched.last is not None):  # not on the ticker's thread
+            runtime.look()
         name = _bounds.name(span.name)
         operation = above.operation if above is not None else remote.operation if remote is not None else name
         is_operation = above is None and remote is None

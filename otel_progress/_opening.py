@@ -31,9 +31,7 @@ def open_level(runtime: Runtime, kind: Kind, options: Mapping[str, Any], named: 
     if runtime.dropped:
         runtime.reap()
     outer = _context.standing_place()
-    here = _context.carried_level() if outer is None or outer.level.inherited else outer.level
-    if runtime.adoption.watched:
-        here = runtime.adoption.level_here(here)  # a span of others may be inside the level
+    here = _here(runtime, outer)
     above = here if named is None else _context.nearest_live(named) or here
     if above is None or kind == "operation":
         runtime.look()
@@ -65,6 +63,12 @@ def open_level(runtime: Runtime, kind: Kind, options: Mapping[str, Any], named: 
     if level.parent is not None:
         level.parent.adopt(level)
     return place
+
+
+def _here(runtime: Runtime, outer: _context.Place | None) -> LevelState | None:
+    here = _context.carried_level() if outer is None or outer.level.inherited else outer.level
+    # A span of others that is a level may be inside of it.
+    return runtime.adoption.level_here(here) if runtime.adoption.watched else here
 
 
 def _remote(runtime: Runtime, named: LevelState | None) -> _context.Remote | None:
