@@ -72,7 +72,18 @@ def test_shell_blocks_name_targets_extras_and_commands_that_exist(document: Path
                             assert set(extra.split(",")) <= set(extras), line
                 case ["otel-progress", *arguments]:
                     assert_parses(arguments)
-                case ["git" | "cd" | "curl" | "otelcol" | "prometheus" | "jaeger" | "python" | "export", *_]:
+                case [
+                    "git"
+                    | "cd"
+                    | "curl"
+                    | "otelcol"
+                    | "prometheus"
+                    | "jaeger"
+                    | "python"
+                    | "export"
+                    | "opentelemetry-instrument",
+                    *_,
+                ]:
                     pass
                 case _:
                     pytest.fail(f"nobody checks this command: {line}")

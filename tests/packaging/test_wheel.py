@@ -76,9 +76,7 @@ def test_the_api_of_opentelemetry_is_the_only_thing_a_plain_install_brings(metad
     required = metadata.get_all("Requires-Dist") or []
     plain = [each for each in required if "extra ==" not in each]
     assert [each.split("<")[0].split(">")[0] for each in plain] == ["opentelemetry-api"]
-    assert set(metadata.get_all("Provides-Extra") or []) == {
-        *("sdk", "otlp", "prometheus", "cli", "instrument", "all")
-    }
+    assert set(metadata.get_all("Provides-Extra") or []) == {*("sdk", "otlp", "prometheus", "cli", "instrument", "all")}
 
 
 def test_source_archive_holds_what_it_takes_to_build_and_test(built: Path) -> None:

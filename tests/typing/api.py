@@ -16,6 +16,7 @@ from otel_progress import (
     Level,
     ProgressCancelled,
     ProgressError,
+    ProgressSpanProcessor,
     Sample,
     Snapshot,
     State,
@@ -306,6 +307,7 @@ def configuring() -> None:
     assert_type(handle.prometheus_url, str | None)
     handle.flush()
     handle.shutdown(timeout_seconds=3.0)
+    assert_type(ProgressSpanProcessor(names=["nightly"]).force_flush(1_000), bool)
 
 
 def catching() -> None:

@@ -649,6 +649,32 @@ def test_many_threads_and_the_ticker_count_each_span_once(progress: Capture, tra
     assert progress.value(names.LEVEL_DURATION.name, operation="short", outcome="completed")[0] == 3 * spans_each
 
 
+EXISTING = """
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from otel_progress import ProgressSpanProcessor, active, configure
+
+provider = TracerProvider()
+provider.add_span_processor(ProgressSpanProcessor(names=["weekly"]))
+trace.set_tracer_provider(provider)
+
+def adopted(name):
+    with trace.get_tracer("job").start_as_current_span(name):
+        return len(active())
+
+with configure(terminal="off", adopt=["nightly"]):
+    print(*map(adopted, ("nightly", "weekly", "daily")))
+print(*map(adopted, ("nightly", "weekly", "daily")))
+"""
+
+
+def test_configure_installs_beside_a_processor_of_the_users_own_and_takes_it_back() -> None:
+    """Each goes by its own names; after the shutdown only the user's is left."""
+    done = python(EXISTING)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == ["1 1 0", "0 1 0"]
+
+
 FORKED = """
 import os
 from opentelemetry import trace

@@ -44,6 +44,18 @@ with tracer.start_as_current_span("import", attributes={"progress.total": 10}) a
 
 CONFIGURED = "import otel_progress\notel_progress.configure(terminal='off')\n" + JOB
 
+AGAIN = """
+import otel_progress
+from opentelemetry import trace
+
+otel_progress.configure(terminal="off").shutdown()
+tracer = trace.get_tracer("job")
+with tracer.start_as_current_span("import", attributes={"progress.total": 1}):
+    assert otel_progress.active() == ()
+with otel_progress.configure(terminal="off"), tracer.start_as_current_span("import", attributes={"progress.total": 1}):
+    (seen,) = otel_progress.active()
+"""
+
 RAN_ON = "import otel_progress\nwith otel_progress.configure(terminal='off'): pass\n" + JOB
 
 Series = tuple[str, frozenset[tuple[str, str]]]
@@ -123,12 +135,15 @@ def sink() -> Iterator[Sink]:
 
 
 @contextmanager
-def instrumented(script: str, sink: Sink, folder: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """Run a script as the documents say."""
+def instrumented(
+    script: str, sink: Sink, folder: Path, *, command: bool = True, **environment: str
+) -> Iterator[subprocess.Popen[str]]:
+    """Run a script as the documents say; without the command it is just run."""
     (folder / "job.py").write_text(script, encoding="utf-8")
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "TRACEPARENT"))}
     program = subprocess.Popen(
-        [Path(sys.executable).with_name("opentelemetry-instrument"), sys.executable, folder / "job.py"],
+        [*([Path(sys.executable).with_name("opentelemetry-instrument")] if command else []), sys.executable, "job.py"],
+        cwd=folder,
         env={
             **inherited,
             "PYTHONPATH": os.pathsep.join(filter(None, [str(REPOSITORY), inherited.get("PYTHONPATH")])),
@@ -157,10 +172,16 @@ def finish(program: subprocess.Popen[str]) -> None:
     assert (program.returncode, errors) == (0, "")
 
 
-@pytest.mark.parametrize("script", [JOB, CONFIGURED, RAN_ON], ids=["alone", "configured", "configured_and_shut_down"])
-def test_job_is_told_of_while_it_runs_and_at_its_end_each_thing_once(script: str, sink: Sink, tmp_path: Path) -> None:
-    """Also where `configure` is called in the same program: it finds the providers and the processor in place."""
-    with instrumented(script, sink, tmp_path) as program:
+@pytest.mark.parametrize(
+    ("script", "command"),
+    [(JOB, True), (CONFIGURED, True), (RAN_ON, True), (CONFIGURED, False)],
+    ids=["instrument", "instrument_and_configure", "instrument_and_shut_down", "configure"],
+)
+def test_job_is_told_of_while_it_runs_and_at_its_end_each_thing_once(
+    script: str, *, command: bool, sink: Sink, tmp_path: Path
+) -> None:
+    """By the command, by `configure`, and by both: then that finds the providers and the processor in place."""
+    with instrumented(script, sink, tmp_path, command=command) as program:
         wait_until(lambda: sink.value(names.LEVEL_DONE, operation="import") == 4, "it is at 4 of 10")
         wait_until(lambda: sink.value(names.LEVEL_HEARTBEAT, operation="import") is not None, "it beats")
         assert sink.value(names.LEVEL_LIMIT, operation="import") == 10
@@ -177,6 +198,13 @@ def test_job_is_told_of_while_it_runs_and_at_its_end_each_thing_once(script: str
     assert sink.value(names.LEVEL_DURATION, operation="import", level="short", outcome="completed") == 1
     assert sink.spans == ["short", "import"]
     assert sink.events == [f"{names.STARTED.name} import", f"{names.COMPLETED.name} import"]
+
+
+def test_configure_adopts_what_comes_from_an_earlier_provider_of_its_own(sink: Sink, tmp_path: Path) -> None:
+    """It stays the global one, as OpenTelemetry has it, when it has been shut down."""
+    with instrumented(AGAIN, sink, tmp_path, command=False) as program:
+        _, errors = program.communicate(timeout=3 * LONGEST_SECONDS)
+        assert program.returncode == 0, errors
 
 
 def test_disabled_by_its_name_it_does_nothing(sink: Sink, tmp_path: Path) -> None:
