@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import time
 import weakref
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.trace import StatusCode
 
-from otel_progress import _bounds, _context, names
+from otel_progress import _attributes, _bounds, _context, names
+from otel_progress._attributes import Attributes
 from otel_progress._state import DEFAULT_UNIT, Ending, LevelState
 from otel_progress.names import State
 
@@ -34,7 +35,6 @@ POLL_BUDGET_SECONDS: Final = 0.005
 
 Key = tuple[int, int]
 """Trace and span id."""
-Attributes = Mapping[str, Any]
 
 
 class _Watched(weakref.ref["Span"]):
@@ -77,7 +77,9 @@ class Adoption:
         self.has_history: Callable[[str], bool] | None = None
         """Whether runs of this name are on record; asked in the program's own code, so it must only look up."""
         self.watched: dict[Key, _Watched] = {}
-        self._waiting: dict[Key, _Watched] = {}
+        """All live spans that are known."""
+        self.waiting: dict[Key, _Watched] = {}
+        """Those of them that are no levels."""
         self._levels: dict[int, _Watched] = {}
         self._known = set(runtime.config.adopt)
         self._monotonic, self._wall_ns = runtime.clock.monotonic, runtime.clock.wall_ns
@@ -105,7 +107,7 @@ class Adoption:
         watched.remote = _context.given_remote()
         watched.at, watched.at_ns = self._monotonic(), self._wall_ns()
         watched.level = watched.last = None
-        self._waiting[key] = self.watched[key] = watched
+        self.waiting[key] = self.watched[key] = watched
         if watched.above is None and runtime.instruments is None:
             runtime.look()
         if runtime.ticker is not None:
@@ -118,14 +120,14 @@ class Adoption:
         watched = None if own is None else self.watched.pop(own[:2], None)
         if watched is None:
             return False
-        waited = self._waiting.pop(watched.key, None) is not None
+        waited = self.waiting.pop(watched.key, None) is not None
         while watched.above is not None and watched.above.key not in self.watched:
             watched.above = watched.above.above  # what has ended is not kept by what outlives it
         if not waited:
             watched.last = span
             if watched.level is not None:  # otherwise somebody is adopting it just now, and will see that it ended
                 self._finish(watched, watched.level, span)
-        elif _carries(attributes := _plain(span.attributes)):
+        elif _attributes.carries(attributes := _attributes.plain(span.attributes)):
             watched.last = span
             self._make_level(watched, span, attributes)
         return True
@@ -135,7 +137,7 @@ class Adoption:
         for watched in list(self.watched.values()):
             if watched.by is by:
                 self.watched.pop(watched.key, None)
-                self._waiting.pop(watched.key, None)
+                self.waiting.pop(watched.key, None)
                 if watched.level is not None:
                     self._levels.pop(watched.level.key, None)
                     self._runtime.end(watched.level, State.INTERRUPTED)
@@ -144,13 +146,13 @@ class Adoption:
 
     def poll(self) -> None:
         """Adopt the spans that carry a count by now; in turn, as far as the budget goes."""
-        waiting = list(self._waiting.values())
+        waiting = list(self.waiting.values())
         first = self._next if self._next < len(waiting) else 0
         self._next = 0
         until = time.perf_counter() + POLL_BUDGET_SECONDS
         for number, watched in enumerate(waiting[first:], first + 1):
             span = watched()
-            if span is not None and _carries(attributes := _plain(span.attributes)):
+            if span is not None and _attributes.carries(attributes := _attributes.plain(span.attributes)):
                 self._adopt(watched, span, attributes)
             if time.perf_counter() > until:
                 self._next = number
@@ -161,7 +163,7 @@ class Adoption:
         watched = self._levels.get(level.key)
         span = None if watched is None else watched()
         if watched is not None and span is not None:
-            _take_in(watched, level, _plain(span.attributes))
+            _attributes.take_in(level, watched.seen, _attributes.plain(span.attributes))
 
     def level_here(self, here: LevelState | None) -> LevelState | None:
         """Return what a new level of ours is below: the adopted span that is current, if that is inside ``here``."""
@@ -175,24 +177,22 @@ class Adoption:
     def forget(self) -> None:
         """Watch nothing any more."""
         self.watched = {}
-        self._waiting = {}
+        self.waiting = {}
         self._levels = {}
 
     def after_fork(self) -> None:
-        """In the child: live spans are the parent's. Those that were levels still name the operation of new ones."""
-        adopted = {key: watched for key, watched in list(self.watched.items()) if watched.level is not None}
-        self.forget()
-        self.watched = adopted
+        """In the child: live spans are the parent's to tell of. They still say which operation new ones belong to."""
+        self.waiting = {}
+        self._levels = {}
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
     def _adopt_if(self, watched: _Watched, span: Span, wanted: Container[str]) -> None:
         """Adopt a span that starts, if its attributes or its name say so."""
         name = span.name
-        attributes = _plain(span.attributes)
+        attributes = _attributes.plain(span.attributes)
         if (
-            names.TOTAL in attributes
-            or names.DONE in attributes
+            _attributes.carries(attributes)
             or name in self._known
             or name in wanted
             or (self.has_history is not None and self.has_history(name))
@@ -200,7 +200,7 @@ class Adoption:
             self._adopt(watched, span, attributes, at_start=True)
 
     def _adopt(self, watched: _Watched, span: ReadableSpan, attributes: Attributes, *, at_start: bool = False) -> None:
-        if self._waiting.pop(watched.key, None) is not None:  # otherwise somebody else is at it
+        if self.waiting.pop(watched.key, None) is not None:  # otherwise somebody else is at it
             self._make_level(watched, span, attributes, at_start=at_start)
 
     def _make_level(
@@ -225,14 +225,18 @@ class Adoption:
         level.trace_ids = watched.key
         level.context = trace.set_span_in_context(trace.NonRecordingSpan(watched.own), watched.context)
         watched.seen = {}
-        _take_in(watched, level, attributes, at_start=at_start)
+        _attributes.take_in(level, watched.seen, attributes, at_start=at_start)
         if len(self._known) < NAMES_LIMIT + len(runtime.config.adopt):
             self._known.add(span.name)
         if above is not None:
             above.adopt(level)
         self._levels[level.key] = watched
-        runtime.started(level)
-        watched.level = level
+        try:
+            runtime.started(level)
+        except Exception:
+            self._give_up(level)
+            raise
+        watched.level = level  # only now: what has not started must not be ended
         if watched.last is not None:  # it ended before, or meanwhile
             self._finish(watched, level, watched.last)
         elif watched() is None:
@@ -242,13 +246,18 @@ class Adoption:
         return _inherited(watched.above) or _context.continued(watched.context) or watched.remote
 
     def _finish(self, watched: _Watched, level: LevelState, span: ReadableSpan) -> None:
-        self._levels.pop(level.key, None)
         try:
-            _take_in(watched, level, _plain(span.attributes))
+            _attributes.take_in(level, watched.seen, _attributes.plain(span.attributes))
             self._runtime.finish(level, self._ending(level, span))
         except Exception:
-            self._runtime.dropped.append((level, None))  # whoever comes next ends it
+            self._give_up(level)
             raise
+        self._levels.pop(level.key, None)
+
+    def _give_up(self, level: LevelState) -> None:
+        """Have a level ended by whoever comes next: it must not look alive for ever."""
+        self._levels.pop(level.key, None)
+        self._runtime.dropped.append((level, None))
 
     def _ending(self, level: LevelState, span: ReadableSpan) -> Ending:
         clock = self._runtime.clock
@@ -261,7 +270,7 @@ class Adoption:
         error: Attributes = next(
             (event.attributes or {} for event in reversed(span.events) if event.name == names.EXCEPTION_EVENT), {}
         )
-        kind = _plain(span.attributes).get(names.ERROR_TYPE) or error.get(names.EXCEPTION_TYPE)
+        kind = _attributes.plain(span.attributes).get(names.ERROR_TYPE) or error.get(names.EXCEPTION_TYPE)
         message = error.get(names.EXCEPTION_MESSAGE) or span.status.description
         told = None if message is None else self._runtime.tell(str(message), stack=False)[1]
         return Ending(State.FAILED, at, at_ns, None if kind is None else _bounds.name(kind), told)
@@ -269,7 +278,7 @@ class Adoption:
     def _vanished(self, watched: Any) -> None:  # noqa: ANN401  # as weakref has it: the reference
         """Note that a span was dropped without an end; runs in a destructor, so it does no more."""
         self.watched.pop(watched.key, None)
-        self._waiting.pop(watched.key, None)
+        self.waiting.pop(watched.key, None)
         level = watched.level
         if level is not None and level.ending is None:
             self._levels.pop(level.key, None)
@@ -289,80 +298,13 @@ class Adoption:
             watched = watched.above
         for each in reversed(around):  # the outermost first, to be the parents of the inner ones
             span = each()
-            if each.key in self._waiting and span is not None and _carries(attributes := _plain(span.attributes)):
+            if (
+                each.key in self.waiting
+                and span is not None
+                and _attributes.carries(attributes := _attributes.plain(span.attributes))
+            ):
                 self._adopt(each, span, attributes)
         return next((each.level for each in around if each.level is not None and each.level.ending is None), None)
-
-
-def _plain(attributes: Attributes | None) -> Attributes:
-    """Return a copy of one moment. The SDK's mapping has a method for it; a look-up through it costs more than that."""
-    try:
-        return attributes.copy()  # type: ignore[union-attr, no-any-return]  # it is not promised
-    except AttributeError:
-        return dict(attributes or {})
-
-
-def _carries(attributes: Attributes) -> bool:
-    return names.TOTAL in attributes or names.DONE in attributes
-
-
-def _take_in(watched: _Watched, level: LevelState, attributes: Attributes, *, at_start: bool = False) -> None:
-    """Write what is new in the attributes to the level. What makes no sense is ignored, and counted when it is set."""
-    seen = watched.seen
-    with level.lock:
-        if level.ending is not None:
-            return
-        for key, read in _READERS:
-            value = attributes.get(key)
-            if value is not None and value is not seen.get(key):
-                seen[key] = value
-                read(level, value, at_start)
-
-
-def _total(level: LevelState, value: object, _: bool) -> None:  # noqa: FBT001  # readers are called by position
-    number = _bounds.number(value)
-    if number is None:
-        level.ignore("bad_total")
-    else:
-        level.total = number
-
-
-def _done(level: LevelState, value: object, at_start: bool) -> None:  # noqa: FBT001  # as above
-    number = _bounds.number(value)
-    if number is None:
-        level.ignore("bad_done")
-    else:
-        # What it has done at its very start is where a resumed run goes on, not a speed.
-        _cell(level)[0] += level.rewind(number, level.started if at_start else None)
-
-
-def _bytes(level: LevelState, value: object, _: bool) -> None:  # noqa: FBT001  # as above
-    number = _bounds.number(value)
-    cell = _cell(level)
-    if number is None or number < cell[3]:
-        level.ignore("bad_bytes")
-    else:
-        cell[3] = number
-
-
-def _text(field: str, clean: Callable[[object], str] = _bounds.text) -> Callable[[LevelState, object, bool], None]:
-    return lambda level, value, _: setattr(level, field, clean(value))
-
-
-def _cell(level: LevelState) -> list[float]:
-    # Of no thread's number: an adopted span has one cell, written under the lock.
-    return level.cells.setdefault(0, [0, 0, 0, 0])
-
-
-_READERS: Final[tuple[tuple[str, Callable[[LevelState, object, bool], None]], ...]] = (
-    (names.TOTAL, _total),
-    (names.DONE, _done),
-    (names.BYTES, _bytes),
-    (names.UNIT, _text("unit", _bounds.name)),
-    (names.MESSAGE, _text("message")),
-    (names.LEVEL_ID, _text("id")),
-    (names.LEVEL_TITLE, _text("title")),
-)
 
 
 def _innermost(adopted: LevelState | None, placed: LevelState | None) -> LevelState | None:

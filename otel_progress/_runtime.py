@@ -323,7 +323,7 @@ class Runtime:
         if self.instruments is not None:
             self.instruments.heartbeat_ns = self._heartbeat_ns
         self.reap()
-        if self.adoption.watched:
+        if self.adoption.waiting:
             with self.tally.containing("adoption"):
                 self.adoption.poll()
         levels = self.registry.live()
@@ -336,7 +336,7 @@ class Runtime:
             if time.perf_counter() > until and self.ticker is not None:
                 self._next_key = level.key
                 break
-        return bool(levels or self.adoption.watched)
+        return bool(levels or self.adoption.waiting)
 
     def _look_at(self, level: LevelState, now: float) -> None:
         state = level.state

@@ -559,6 +559,38 @@ def test_level_whose_end_failed_is_ended_by_whoever_comes_next(
     assert progress.runtime.tally.contained == {"on_end": 1}
 
 
+def test_level_whose_start_failed_is_ended_by_whoever_comes_next(
+    monkeypatch: pytest.MonkeyPatch, progress: Capture, tracer: Tracer
+) -> None:
+    """It may be among the live ones already."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(progress.runtime, "_announce", fail)
+    with span_of(tracer, "import", progress__total=1):
+        monkeypatch.undo()
+        assert active() == ()
+    assert [kept.state for kept in history()] == ["abandoned"]
+    assert progress.runtime.tally.contained == {"on_start": 1}
+
+
+def test_chain_of_spans_that_start_each_other_keeps_no_more_than_the_last(progress: Capture, tracer: Tracer) -> None:
+    """Each is started in the one before, which ends then: a queue that goes on for months."""
+    span = tracer.start_span("task")
+    for _ in range(50):
+        follower = tracer.start_span("task", trace.set_span_in_context(span))
+        span.end()
+        span = follower
+    (last,) = progress.runtime.adoption.watched.values()
+    chain = []
+    while last is not None:
+        chain.append(last)
+        last = last.above  # type: ignore[assignment]  # the loop's condition
+    assert len(chain) <= 2
+    span.end()
+
+
 def test_nothing_is_watched_when_switched_off() -> None:
     """`enabled` is off."""
     with capture_progress(enabled=False) as progress:
@@ -687,7 +719,8 @@ def tell(who):
 
 with capture_progress() as progress:
     tracer = progress.tracer_provider.get_tracer("job")
-    with tracer.start_as_current_span("import", attributes={"progress.total": 3}):
+    start = tracer.start_as_current_span
+    with start("import", attributes={"progress.total": 3}), start("request"):  # the second is no level
         run = find()[0].run_id
         pid = os.fork()
         if pid == 0:
@@ -695,6 +728,7 @@ with capture_progress() as progress:
                 pass
             with level("index"):
                 tell("child")
+            tell("idle" if not progress.runtime.tick() else "busy")
     if pid == 0:
         tell("child-later")
         os._exit(0)
@@ -712,6 +746,7 @@ def test_fork_leaves_live_spans_to_the_parent_and_new_ones_in_its_operation() ->
     for who, _, line in (each.partition(" ") for each in done.stdout.splitlines()):
         told.setdefault(who, []).append(line)
     assert told["child"] == ["index import running True", "copy import completed True", "rows import completed True"]
+    assert "idle" in told
     assert told["child-later"] == ["index import completed True", *told["child"][1:]]
     assert told["parent"] == ["import import completed True"]
 
