@@ -16,7 +16,20 @@ from opentelemetry.sdk.trace import Span, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Decision, Sampler, SamplingResult
 from opentelemetry.trace import Status, StatusCode, Tracer
 
-from otel_progress import ProgressSpanProcessor, _adoption, _runtime, active, find, history, level, names, operation
+from otel_progress import (
+    ProgressSpanProcessor,
+    _adoption,
+    _records,
+    _runtime,
+    active,
+    continue_from,
+    find,
+    history,
+    level,
+    names,
+    operation,
+    track,
+)
 from otel_progress.processors import install
 from otel_progress.testing import Capture, FakeClock, capture_progress
 from tests.unit.kit import attribute, ignored, python, the_span, together
@@ -319,6 +332,7 @@ def test_end_of_the_runtime_interrupts_and_a_later_end_changes_nothing(progress:
     """As for levels of ours."""
     with span_of(tracer, "import", progress__total=1):
         progress.runtime.shutdown()
+        assert watched(progress) == 0
         assert [kept.state for kept in history()] == ["interrupted"]
     assert [kept.state for kept in history()] == ["interrupted"]
     assert watched(progress) == 0
@@ -441,6 +455,61 @@ def test_span_below_one_that_has_ended_belongs_to_the_live_one_above(progress: C
         progress.tick(1)
         assert paths() == {("import",), ("import", "task")}
         task.end()
+
+
+def test_span_inside_a_level_that_has_no_span_is_its_child(
+    monkeypatch: pytest.MonkeyPatch, progress: Capture, tracer: Tracer
+) -> None:
+    """The sampler failed, say: the adopted span around it is the current one still, but the level is nearer."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("broken")
+
+    with span_of(tracer, "import", progress__total=5):
+        monkeypatch.setattr(_records, "start", fail)
+        with level("copy"):
+            monkeypatch.undo()
+            with span_of(tracer, "table", progress__total=1), level("rows"):
+                assert ("import", "copy", "table", "rows") in paths()
+    assert progress.runtime.tally.contained == {"span_start": 1}
+
+
+def test_very_deep_spans_are_adopted_from_the_outside(progress: Capture, tracer: Tracer) -> None:
+    """Deeper than the stack."""
+    spans = [tracer.start_span("step")]
+    while len(spans) < 1_200:
+        spans.append(tracer.start_span("step", trace.set_span_in_context(spans[-1])))
+    for span in spans:
+        span.set_attribute(TOTAL, 1)
+    with trace.use_span(spans[-1]), level("inmost") as inmost:
+        assert len(inmost.snapshot().path) == 1_201
+    for span in reversed(spans):
+        span.end()
+    assert progress.runtime.tally.contained == {}
+
+
+def test_span_in_another_process_belongs_to_the_operation_of_the_carrier(progress: Capture, tracer: Tracer) -> None:
+    """As levels of ours do."""
+    with operation("job") as job:
+        carrier = job.carrier()
+
+    def work() -> None:
+        with continue_from(carrier), span_of(tracer, "request"), span_of(tracer, "copy", progress__total=1):
+            (seen,) = active()
+            assert (seen.operation, seen.path, seen.is_operation) == ("job", ("job", "copy"), False)
+            assert seen.run_id == carrier["progress-run"]
+
+    together(work)
+    assert progress.value(names.LEVEL_DURATION.name, operation="job", level="copy", outcome="completed")[0] == 1
+
+
+def test_loop_left_open_ends_with_the_adopted_span(progress: Capture, tracer: Tracer) -> None:
+    """Its iterator is kept by a variable."""
+    with span_of(tracer, "import", progress__total=1):
+        iterator = iter(track(range(3), "rows"))
+        next(iterator)
+    assert [(kept.name, kept.state) for kept in find()] == [("import", "completed"), ("rows", "abandoned")]
+    del progress, iterator
 
 
 def test_parent_counts_the_share_of_an_adopted_child(progress: Capture, tracer: Tracer) -> None:
@@ -709,8 +778,7 @@ def test_configure_installs_beside_a_processor_of_the_users_own_and_takes_it_bac
 
 FORKED = """
 import os
-from opentelemetry import trace
-from otel_progress import find, level
+from otel_progress import find, level, operation
 from otel_progress.testing import capture_progress
 
 def tell(who):
@@ -734,6 +802,16 @@ with capture_progress() as progress:
         os._exit(0)
     os.waitpid(pid, 0)
     tell("parent")
+
+with capture_progress() as progress:
+    with operation("job") as job:
+        run = job.snapshot().run_id
+        if os.fork() == 0:
+            tracer = progress.tracer_provider.get_tracer("job")
+            with tracer.start_as_current_span("copy", attributes={"progress.total": 1}):
+                tell("child-of-ours")
+            os._exit(0)
+        os.wait()
 """
 
 
@@ -747,6 +825,7 @@ def test_fork_leaves_live_spans_to_the_parent_and_new_ones_in_its_operation() ->
         told.setdefault(who, []).append(line)
     assert told["child"] == ["index import running True", "copy import completed True", "rows import completed True"]
     assert "idle" in told
+    assert told["child-of-ours"] == ["copy job running True"]
     assert told["child-later"] == ["index import completed True", *told["child"][1:]]
     assert told["parent"] == ["import import completed True"]
 
