@@ -80,7 +80,8 @@ class Adoption:
         """All live spans that are known."""
         self.waiting: dict[Key, _Watched] = {}
         """Those of them that are no levels."""
-        self._levels: dict[int, _Watched] = {}
+        self.levels: dict[int, _Watched] = {}
+        """Those that are, by the level's key."""
         self._known = set(runtime.config.adopt)
         self._monotonic, self._wall_ns = runtime.clock.monotonic, runtime.clock.wall_ns
         self._next = 0
@@ -139,7 +140,7 @@ class Adoption:
                 self.watched.pop(watched.key, None)
                 self.waiting.pop(watched.key, None)
                 if watched.level is not None:
-                    self._levels.pop(watched.level.key, None)
+                    self.levels.pop(watched.level.key, None)
                     self._runtime.end(watched.level, State.INTERRUPTED)
 
     # --- what the runtime calls ---------------------------------------------------------------------------------------
@@ -160,7 +161,7 @@ class Adoption:
 
     def refresh(self, level: LevelState) -> None:
         """Read the attributes of an adopted span again."""
-        watched = self._levels.get(level.key)
+        watched = self.levels.get(level.key)
         span = None if watched is None else watched()
         if watched is not None and span is not None:
             _attributes.take_in(level, watched.seen, _attributes.plain(span.attributes))
@@ -178,12 +179,12 @@ class Adoption:
         """Watch nothing any more."""
         self.watched = {}
         self.waiting = {}
-        self._levels = {}
+        self.levels = {}
 
     def after_fork(self) -> None:
         """In the child: live spans are the parent's to tell of. They still say which operation new ones belong to."""
         self.waiting = {}
-        self._levels = {}
+        self.levels = {}
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
@@ -230,7 +231,7 @@ class Adoption:
             self._known.add(span.name)
         if above is not None:
             above.adopt(level)
-        self._levels[level.key] = watched
+        self.levels[level.key] = watched
         try:
             runtime.started(level)
         except Exception:
@@ -252,11 +253,11 @@ class Adoption:
         except Exception:
             self._give_up(level)
             raise
-        self._levels.pop(level.key, None)
+        self.levels.pop(level.key, None)
 
     def _give_up(self, level: LevelState) -> None:
         """Have a level ended by whoever comes next: it must not look alive for ever."""
-        self._levels.pop(level.key, None)
+        self.levels.pop(level.key, None)
         self._runtime.dropped.append((level, None))
 
     def _ending(self, level: LevelState, span: ReadableSpan) -> Ending:
@@ -281,7 +282,7 @@ class Adoption:
         self.waiting.pop(watched.key, None)
         level = watched.level
         if level is not None and level.ending is None:
-            self._levels.pop(level.key, None)
+            self.levels.pop(level.key, None)
             clock = self._runtime.clock
             self._runtime.dropped.append((level, (clock.monotonic(), clock.wall_ns())))
 

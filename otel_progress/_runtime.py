@@ -341,7 +341,8 @@ class Runtime:
     def _look_at(self, level: LevelState, now: float) -> None:
         state = level.state
         try:
-            self.adoption.refresh(level)
+            if self.adoption.levels:
+                self.adoption.refresh(level)
             level.sample(now, self.config.eta_method)
         except Exception as error:  # noqa: BLE001  # one level's odd numbers must not stop the others
             self.tally.contain("sample", error)

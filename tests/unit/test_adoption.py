@@ -744,7 +744,7 @@ def test_many_threads_and_the_ticker_count_each_span_once(progress: Capture, tra
         over.set()
         looking.join(20)
     assert watched(progress) == 0
-    assert progress.runtime.adoption._levels == {}
+    assert progress.runtime.adoption.levels == {}
     assert progress.value(names.ITEMS.name, operation="short", item_outcome="ok") == 3 * spans_each
     assert progress.value(names.ACTIVE.name, operation="short", state="running") == 0
     assert progress.value(names.LEVEL_DURATION.name, operation="short", outcome="completed")[0] == 3 * spans_each
