@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ProgressSpanProcessor"]
 
+SHUTDOWN_FLUSH_SECONDS: Final = 1.0
+"""How long the end of a provider may wait for what we still hold; at the interpreter's exit we have waited before."""
+
 
 class ProgressSpanProcessor(SpanProcessor):
     """
@@ -66,7 +69,7 @@ class ProgressSpanProcessor(SpanProcessor):
     def shutdown(self) -> None:
         """Adopt nothing more; what lives is interrupted, as its spans will not be exported."""
         self._shut = True
-        deadline = time.monotonic() + _runtime.EXIT_FLUSH_SECONDS
+        deadline = time.monotonic() + SHUTDOWN_FLUSH_SECONDS
         for runtime in _runtime.everyone():
             with runtime.tally.containing("shutdown"):
                 runtime.adoption.let_go(self)
