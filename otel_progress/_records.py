@@ -307,7 +307,8 @@ def further_context(tracer: Tracer, level: LevelState, base: Context) -> Context
         if level.parent is not None:
             above = further_context(tracer, level.parent, base)
         at_ns = level.runtime.clock.wall_ns()
-        own = [] if level.trace_ids is None or level.span is None else [Link(level.span.get_span_context())]
+        # From its context: an adopted span is not ours to keep.
+        own = [] if level.context is None else [Link(trace.get_current_span(level.context).get_span_context())]
         record = tracer.start_span(
             level.name, above, attributes=_spans.identity(level, Record.CONTINUATION), links=own, start_time=at_ns
         )
