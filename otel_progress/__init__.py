@@ -15,6 +15,7 @@ from otel_progress._model import Change, ChildView, CounterValue, Estimate, Heal
 from otel_progress._propagation import continue_from
 from otel_progress._read import Subscription, Watch, active, find, flush, health, history, on_change, watch
 from otel_progress._track import Track, track
+from otel_progress._workers import in_worker
 from otel_progress.errors import ConfigError, ProgressCancelled, ProgressError
 from otel_progress.names import State
 
@@ -49,6 +50,7 @@ __all__ = [
     "flush",
     "health",
     "history",
+    "in_worker",
     "level",
     "on_change",
     "operation",

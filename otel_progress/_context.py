@@ -190,6 +190,21 @@ def continued(context: Context) -> Remote | None:
     return None if level is None or not level.inherited else Remote(level.operation, level.root.run_id)
 
 
+def step_out() -> Place | None:
+    """Forget a place of the process we were forked from, and return it: a carrier says more exactly where we belong."""
+    place = standing_place()
+    if place is None or not place.level.inherited:
+        return None
+    _current.set(None)
+    return place
+
+
+def step_back(place: Place | None) -> None:
+    """Take up a place that was stepped out of, unless another one was taken meanwhile."""
+    if place is not None and standing_place() is None:
+        _current.set(place)
+
+
 def set_remote(value: Remote | None) -> None:
     """Continue another process's level in this context."""
     _remote.set(value)

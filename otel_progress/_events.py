@@ -111,6 +111,11 @@ class Events:
             )
 
 
+def global_logger_provider() -> Any | None:  # noqa: ANN401  # the type is not public
+    """Return the global logger provider, ``None`` where the Logs API has moved."""
+    return None if _logs is None else _logs.get_logger_provider()
+
+
 def _identity(level: LevelState) -> Attributes:
     identity: Attributes = {
         names.OPERATION: level.operation,

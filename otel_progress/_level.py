@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from otel_progress import _bounds, _context, _records, _runtime
 from otel_progress._ending import outcome_of
 from otel_progress._opening import Kind, describe, open_level
-from otel_progress._propagation import carrier_of
+from otel_progress._propagation import carrier_of, variable_of
 from otel_progress._snapshot import snapshot
 from otel_progress._state import DEFAULT_UNIT, LevelState
 from otel_progress._wrap import wrap
@@ -431,6 +431,14 @@ class Level:
         W3C ``traceparent``, ``tracestate`` and ``baggage``, plus the operation and its run id; safe as headers or JSON.
         """
         return {} if self._state is None else carrier_of(self._state)
+
+    def environment(self) -> dict[str, str]:
+        """
+        Return the carrier as environment variables, for a program of its own where `continue_from` reads them.
+
+        Add them to what the program needs: ``env={**os.environ, **level.environment()}``.
+        """
+        return {variable_of(key): value for key, value in self.carrier().items()}
 
     @property
     def name(self) -> str:

@@ -72,11 +72,14 @@ def continue_from(carrier: Mapping[str, str] | None = None) -> Generator[None]:
         otel_context.attach(extracted)
         attached = extracted
     operation = fields.get(OPERATION_KEY)
+    left = None
     if operation:
+        left = _context.step_out()
         _context.set_remote(_context.Remote(_bounds.name(unquote(operation)), fields.get(RUN_KEY)))
     try:
         yield
     finally:
+        _context.step_back(left)
         _context.set_remote(previous_remote)
         # By identity, as everywhere: a detach from another context would log an error.
         if attached is not previous and otel_context.get_current() is attached:
@@ -96,7 +99,12 @@ def _extract(fields: Mapping[str, str], context: Context) -> Context:
 
 
 def _from_environment() -> dict[str, str]:
-    return _fields({key: os.environ[name] for key in _KEYS if (name := key.upper().replace("-", "_")) in os.environ})
+    return _fields({key: os.environ[name] for key in _KEYS if (name := variable_of(key)) in os.environ})
+
+
+def variable_of(key: str) -> str:
+    """Return the environment variable of a carrier's field (OpenTelemetry, environment variables as carriers)."""
+    return key.upper().replace("-", "_")
 
 
 def _fields(carrier: object) -> dict[str, str]:

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import metrics, trace
 
-from otel_progress import _instruments, _report, _spans, names
+from otel_progress import _drain, _instruments, _report, _spans, names
 from otel_progress._adoption import Adoption
 from otel_progress._clock import SYSTEM_CLOCK
 from otel_progress._config import Config
 from otel_progress._contain import Tally
 from otel_progress._ending import Told, outcome_of, owner, tell
 from otel_progress._events import Events
+from otel_progress._exits import at_worker_exit
 from otel_progress._instruments import Instruments, Source, instruments_of
 from otel_progress._model import Change, ChangeKind, Health
 from otel_progress._outbox import Outbox
@@ -34,6 +35,7 @@ from otel_progress.names import State
 
 if TYPE_CHECKING:
     from otel_progress._model import Clock
+    from otel_progress.sdk import Handle
 
 TICK_BUDGET_SECONDS: Final = 0.02
 """Time one tick may take; levels that do not fit are looked at in the next."""
@@ -107,6 +109,9 @@ class Runtime:
         self._meters_seen: metrics.MeterProvider | None = None
         self._exit_hooked = False
         self._unhook_threads: Callable[[], None] | None = None
+        self.setup: Handle | None = None
+        """What `configure` has set up around this runtime."""
+        self._make_meters: Callable[[], metrics.MeterProvider] | None = None
         _runtimes.add(self)
 
     def _environment(self) -> Config:
@@ -151,10 +156,17 @@ class Runtime:
             self._exit_hooked = True
             atexit.unregister(self._at_exit)
             atexit.register(self._at_exit)  # after the providers' own hooks, to run before them
+            at_worker_exit(self._worker_failed, self._at_worker_exit)
             self._hook_threads()
         if self.instruments is None:
+            if self._make_meters is not None:
+                self._meter_provider = self._make_meters()
             source = Source(self.registry, self.tally, self.reap)
             self.instruments = instruments_of(self._meter_provider, source, self.clock)
+
+    def own_meters(self, make: Callable[[], metrics.MeterProvider]) -> None:
+        """In a forked child: count from 0, with a meter provider made when the next level starts."""
+        self._make_meters, self.instruments = make, None
 
     def _hook_threads(self) -> None:
         """Hear of exceptions that leave a thread; whoever was told of them so far still is."""
@@ -400,10 +412,18 @@ class Runtime:
         self.reap()
         return self.outbox.flush(timeout_seconds)
 
-    def shutdown(self, timeout_seconds: float = EXIT_FLUSH_SECONDS) -> bool:
+    def export(self, timeout_seconds: float) -> bool:
+        """Flush, and have the providers export, where the process may end without their own hooks."""
+        if self.setup is not None:
+            return self.setup.flush(timeout_seconds)
+        deadline = time.monotonic() + timeout_seconds
+        flushed = self.flush(timeout_seconds)
+        return _drain.each(_drain.flush, _drain.standing(), deadline, self.tally) and flushed
+
+    def shutdown(self, timeout_seconds: float = EXIT_FLUSH_SECONDS, reason: str | None = None) -> bool:
         """End what is live as interrupted, flush, and stop both threads."""
         self.reap()
-        self.interrupt()
+        self.interrupt(reason)
         self.adoption.forget()
         flushed = self.outbox.flush(timeout_seconds)
         if self.ticker is not None:
@@ -415,9 +435,10 @@ class Runtime:
             self._unhook_threads = None
         return flushed
 
-    def interrupt(self) -> None:
-        """End every live level as interrupted, children first."""
+    def interrupt(self, reason: str | None = None) -> None:
+        """End every live level as interrupted, children first; the reason, such as a signal's name, is told."""
         for level in reversed(self.registry.live()):
+            level.reason = reason or level.reason
             self.end(level, State.INTERRUPTED)
 
     def thread_failed(self, error: BaseException) -> None:
@@ -437,6 +458,15 @@ class Runtime:
                 self.thread_failed(error)
             self.interrupt()
             self.flush(EXIT_FLUSH_SECONDS)
+
+    def _worker_failed(self, error: BaseException) -> None:
+        with self.tally.containing("exit"):
+            self.thread_failed(error)
+
+    def _at_worker_exit(self) -> None:
+        with self.tally.containing("exit"):
+            self.interrupt()
+            self.export(EXIT_FLUSH_SECONDS)
 
     def health(self) -> Health:
         """Return how this package is doing."""
@@ -472,6 +502,7 @@ class Runtime:
         self._looking = False
         self._callbacks_lock = threading.RLock()
         self.tally.after_fork()
+        self._exit_hooked = False  # the child may leave in another way
         if self.instruments is not None:
             self.instruments.after_fork()
 

@@ -1,51 +1,35 @@
-"""
-`configure`: sets OpenTelemetry up for an application that has not done so.
-
-One of the few files that import ``opentelemetry.sdk``, and only when something that needs it is asked for.
-"""
+"""`configure`: sets OpenTelemetry up for an application that has not done so, and undoes it."""
 
 from __future__ import annotations
 
 import atexit
 import os
-import socket
-import sys
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterable, Mapping
-from importlib import import_module
-from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from opentelemetry import metrics, trace
+from opentelemetry import trace
 
-from otel_progress import _read, _runtime
+from otel_progress import _drain, _read, _runtime
 from otel_progress._config import Config
-from otel_progress._contain import Tally
+from otel_progress._exits import is_worker
+from otel_progress._providers import Providers, check
+from otel_progress._signals import Signals
 from otel_progress.errors import ConfigError
 
 if TYPE_CHECKING:
     from typing import Self
-
-    from opentelemetry.sdk.metrics.export import MetricReader
-    from opentelemetry.sdk.resources import Resource
 
     from otel_progress.terminal import TerminalView
 
 SHUTDOWN_SECONDS: Final = 5.0
 """How long an end may wait for a backend that does not answer."""
 
-_ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
-_EXPORTERS: Final = {
-    "traces": ("trace_exporter", "OTLPSpanExporter"),
-    "metrics": ("metric_exporter", "OTLPMetricExporter"),
-    "logs": ("_log_exporter", "OTLPLogExporter"),
-}
-"""Signal -> module and class of its OTLP exporter, the same for both protocols."""
+WORKER_SECONDS: Final = 1.0
+"""As above, for a worker of multiprocessing that gets SIGTERM: its pool waits for it."""
 
-_lock = threading.Lock()  # covers the handle in use
+_lock = threading.RLock()  # covers the handle in use; reentrant, for a signal that comes meanwhile
 _handle: Handle | None = None
 
 
@@ -59,54 +43,65 @@ class Handle:
         otlp_endpoint: Where telemetry is sent, ``None`` if it is not.
     """
 
-    def __init__(self, config: Config, runtime: _runtime.Runtime) -> None:
+    def __init__(self, config: Config, attributes: Mapping[str, str], providers: Providers) -> None:
         self.config = config
-        self.prometheus_url: str | None = None
-        self.otlp_endpoint: str | None = None
-        self._runtime = runtime
+        self.resource_attributes = dict(attributes)
+        self.prometheus_url = providers.prometheus_url
+        self.otlp_endpoint = providers.otlp_endpoint
+        self._providers = providers
+        built = {f"{kind}_provider": provider for kind, provider in providers.built.items()}
+        self._runtime = _runtime.Runtime(config, **built)
+        self._runtime.setup = self
         self._previous: _runtime.Runtime | None = None
-        self._providers: list[Any] = []
-        self._undo: list[Callable[[], object]] = []
         self._view: TerminalView | None = None
+        self._undo: list[Callable[[], object]] = []
+        self._signals = Signals(self._end, self.flush, lambda: self._shut and not self._ended, self._limit_seconds)
+        # Covers a flush: an exporter that is shut down in the middle of one complains in the user's log.
+        self._exporting = threading.RLock()
         self._shut = False
+        self._ended = False
+
+    def _start(self) -> None:
+        config, runtime = self.config, self._runtime
+        if config.enabled and config.prometheus is not None and self.prometheus_url is None:
+            runtime.tally.log_once(
+                "prometheus",
+                "otel_progress: a MeterProvider is set already; add a PrometheusMetricReader to it yourself",
+            )
+        if config.enabled and config.terminal != "off":
+            self._view = _terminal(config, runtime)
+        if config.enabled:
+            self._undo = _adopt_spans(self._providers.built.get("tracer"), trace.get_tracer_provider())
+        self._previous = _runtime.replace(runtime)
+        if config.enabled and config.signals:
+            self._signals.install()
+        atexit.register(self.shutdown)
 
     def flush(self, timeout_seconds: float = SHUTDOWN_SECONDS) -> bool:
-        """Export everything that has ended; ``False`` if that takes longer. Nothing of it raises."""
+        """
+        Export everything that has ended, through providers of others as well; ``False`` if that takes longer.
+
+        Nothing of it raises.
+        """
         deadline = time.monotonic() + timeout_seconds
-        flushed = self._runtime.flush(timeout_seconds)
-        return self._each_provider(lambda provider: provider.force_flush(), deadline) and flushed
-
-    def _each_provider(self, call: Callable[[Any], object], deadline: float) -> bool:
-        """
-        Call all providers at once, and wait for them until the deadline.
-
-        One after the other, each waiting for the timeout of its exporter, took 27 s with a Collector that hangs.
-        """
-        finished: list[Any] = []
-
-        def run(provider: Any) -> None:  # noqa: ANN401  # three kinds without a common base
-            with self._runtime.tally.containing("shutdown"):
-                if call(provider) is not False:
-                    finished.append(provider)
-
-        threads = [threading.Thread(target=run, args=(provider,), daemon=True) for provider in self._providers]
+        if not self._exporting.acquire(timeout=timeout_seconds):
+            return False
         try:
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join(max(deadline - time.monotonic(), 0.0))
-        except RuntimeError:  # no threads at interpreter exit
-            for provider in self._providers:
-                run(provider)
-        return len(finished) == len(self._providers)
+            flushed = self._runtime.flush(max(deadline - time.monotonic(), 0.0))
+            return _drain.each(_drain.flush, self._providers.all(), deadline, self._runtime.tally) and flushed
+        finally:
+            self._exporting.release()
 
     def shutdown(self, timeout_seconds: float = SHUTDOWN_SECONDS) -> bool:
         """
         End what is live as interrupted, export, and stop all that `configure` started; ``False`` if it took too long.
 
         Twice is harmless. Providers that were there before are left running. Levels started later are not recorded, and
-        `health` is that of what comes after: read it before.
+        `health` is that of what comes after: read it before. In a forked child it ends what is the child's.
         """
+        return self._end(None, timeout_seconds)
+
+    def _end(self, reason: str | None, timeout_seconds: float) -> bool:
         global _handle  # noqa: PLW0603  # one application, one configuration
         with _lock:
             if self._shut:
@@ -117,18 +112,40 @@ class Handle:
         atexit.unregister(self.shutdown)
         deadline = time.monotonic() + timeout_seconds
         tally = self._runtime.tally
-        flushed = self._runtime.shutdown(timeout_seconds)
+        # Half of the time at most: a callback that hangs must not keep the providers from exporting what they hold.
+        flushed = self._runtime.shutdown(timeout_seconds / 2, reason)
+        if reason is not None and self._previous is not None:  # levels older than `configure`
+            self._previous.shutdown(timeout_seconds / 4, reason)
         if self._view is not None:
             with tally.containing("terminal"):
                 self._view.stop()
-        flushed = self._each_provider(lambda provider: provider.shutdown(), deadline) and flushed
-        _shut_down.extend(self._providers)
-        for undo in reversed(self._undo):
+        alone = self._exporting.acquire(timeout=max(deadline - time.monotonic(), 0.0))
+        # Those of others are shut down by their owners, unless nobody gets the chance to.
+        built = list(self._providers.built.values())
+        others = [] if reason is None else [each for each in self._providers.all() if each not in built]
+        calls = [*((_drain.shutdown, each) for each in built), *((_drain.flush, each) for each in others)]
+        flushed = _drain.each(lambda call: call[0](call[1]), calls, deadline, tally) and flushed
+        if alone:
+            self._exporting.release()
+        for undo in (self._providers.close, *reversed(self._undo)):
             with tally.containing("shutdown"):
                 undo()
         if _runtime.get() is self._runtime:
             _runtime.replace(self._previous)
+        self._ended = True
+        self._signals.restore()
         return flushed
+
+    def _limit_seconds(self) -> float:
+        return WORKER_SECONDS if is_worker() else SHUTDOWN_SECONDS
+
+    def _after_fork(self) -> None:
+        """In the child: the terminal, the endpoint and the metrics so far are the parent's."""
+        self._exporting = threading.RLock()
+        self._view = None
+        self.prometheus_url = None
+        if self._providers.after_fork():
+            self._runtime.own_meters(self._providers.meters_of_child)
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -184,52 +201,21 @@ def configure(
         if _handle is not None:
             msg = "configure() was called before; call shutdown() on the handle it returned first"
             raise ConfigError(msg)
-        handle = _make(config, dict(resource_attributes or {}))
-        _handle = handle
-    return handle
+        _handle = _make(config, dict(resource_attributes or {}))
+        return _handle
 
 
 def _make(config: Config, attributes: dict[str, str]) -> Handle:
-    undo: list[Callable[[], object]] = []
-    try:
-        handle = _handle_of(config, attributes, undo)
-    except BaseException:
-        for step in reversed(undo):
-            step()
-        raise
-    atexit.register(handle.shutdown)
-    return handle
-
-
-def _handle_of(config: Config, attributes: dict[str, str], undo: list[Callable[[], object]]) -> Handle:
-    _check(config)
-    built: dict[str, Any] = {}
-    url = endpoint = None
+    check(config)
+    providers = Providers(config, attributes)
     if config.enabled and os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() != "true":
-        unset = [signal for signal, provider in _global_providers().items() if not _is_set(provider)]
-        readers: list[MetricReader] = []
-        if config.prometheus is not None and "metrics" in unset:
-            reader, url = _prometheus_endpoint(config, config.prometheus, undo)
-            readers.append(reader)
-        exporters, endpoint = _otlp_exporters(config, unset)
-        if "metrics" in exporters:
-            readers.append(_periodic_reader(config, exporters["metrics"]))
-        if exporters or readers:
-            built = _providers(_resource(config, attributes), exporters, readers)
-    runtime = _runtime.Runtime(config, **{f"{kind}_provider": provider for kind, provider in built.items()})
-    if config.enabled and config.prometheus is not None and url is None:
-        runtime.tally.log_once(
-            "prometheus", "otel_progress: a MeterProvider is set already; add a PrometheusMetricReader to it yourself"
-        )
-    if config.enabled:
-        undo += _adopt_spans(built.get("tracer"), trace.get_tracer_provider())
-    handle = Handle(config, runtime)
-    handle.prometheus_url, handle.otlp_endpoint = url, endpoint
-    handle._providers = list(built.values())
-    handle._undo = undo
-    if config.enabled and config.terminal != "off":
-        handle._view = _terminal(config, runtime)
-    handle._previous = _runtime.replace(runtime)
+        providers.build()
+    try:
+        handle = Handle(config, attributes, providers)
+        handle._start()
+    except BaseException:
+        providers.close()
+        raise
     return handle
 
 
@@ -240,179 +226,6 @@ def _adopt_spans(*providers: object) -> list[Callable[[], object]]:
     from otel_progress.processors import install  # noqa: PLC0415  # there is an SDK
 
     return [install(provider, "configure") for provider in providers]
-
-
-def _check(config: Config) -> None:
-    """Refuse what cannot work because something is not installed, before anything is set up."""
-    # A provider without the SDK is somebody else's; it is used. The endpoint and OTLP say themselves what they need.
-    if (
-        config.enabled
-        and config.terminal == "off"
-        and config.prometheus is None
-        and not any(_is_wanted(signal, config.otlp) for signal in _EXPORTERS)
-        and not any(_is_set(provider) for provider in _global_providers().values())
-        and not _installed("opentelemetry.sdk")
-    ):
-        msg = "there is nothing to set up: no OpenTelemetry SDK is installed; run: pip install 'otel-progress[sdk]'"
-        raise ConfigError(msg)
-
-
-def _installed(package: str) -> bool:
-    try:
-        return find_spec(package) is not None
-    except ImportError:  # not even its parent
-        return False
-
-
-_shut_down: list[object] = []
-"""Providers of earlier calls that are global still, because OpenTelemetry lets nobody replace them."""
-
-
-def _global_providers() -> dict[str, object]:
-    from opentelemetry._logs import get_logger_provider  # noqa: PLC0415  # not public yet
-
-    return {
-        "traces": trace.get_tracer_provider(),
-        "metrics": metrics.get_meter_provider(),
-        "logs": get_logger_provider(),
-    }
-
-
-def _is_set(provider: object) -> bool:
-    is_proxy = type(provider).__name__.lstrip("_").startswith("Proxy")
-    return not is_proxy and not any(provider is other for other in _shut_down)
-
-
-def _missing(error: ImportError, *, extra: str) -> ConfigError:
-    msg = f"{error.name} is not installed; run: pip install 'otel-progress[{extra}]'"
-    return ConfigError(msg)
-
-
-def _otlp_exporters(config: Config, unset: Iterable[str]) -> tuple[dict[str, Any], str | None]:
-    """Return the exporters that are wanted for the signals nobody has a provider for, and where they send."""
-    wanted = [signal for signal in unset if _is_wanted(signal, config.otlp)]
-    protocol = config.otlp
-    if protocol == "auto":
-        protocol = "grpc" if os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "").strip() == "grpc" else "http"
-    exporters: dict[str, Any] = {}
-    for signal in wanted:
-        module, exporter = _EXPORTERS[signal]
-        try:
-            exporters[signal] = getattr(
-                import_module(f"opentelemetry.exporter.otlp.proto.{protocol}.{module}"), exporter
-            )()
-        except ImportError as error:
-            if protocol == "http":
-                raise _missing(error, extra="otlp") from error
-            msg = "OTLP over gRPC needs: pip install opentelemetry-exporter-otlp-proto-grpc; or use otlp='http'"
-            raise ConfigError(msg) from error
-        except ValueError as error:
-            msg = f"OTLP: {error}; see the OTEL_EXPORTER_OTLP_* variables"
-            raise ConfigError(msg) from error
-    if not exporters:
-        return {}, None
-    own = (_variable(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT") for signal in exporters)
-    port = 4317 if protocol == "grpc" else 4318
-    return exporters, _variable(_ENDPOINT) or next(filter(None, own), f"http://localhost:{port}")
-
-
-def _is_wanted(signal: str, otlp: str) -> bool:
-    signal = signal.upper()
-    if otlp == "off" or _variable(f"OTEL_{signal}_EXPORTER") == "none":
-        return False
-    return otlp != "auto" or bool(_variable(_ENDPOINT) or _variable(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"))
-
-
-def _variable(name: str) -> str:
-    # An empty variable is an unset one (OpenTelemetry specification, environment variables).
-    return os.environ.get(name, "").strip()
-
-
-def _periodic_reader(config: Config, exporter: Any) -> MetricReader:  # noqa: ANN401  # http and grpc share no base
-    from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader  # noqa: PLC0415
-
-    if _variable("OTEL_METRIC_EXPORT_INTERVAL"):
-        return PeriodicExportingMetricReader(exporter)
-    return PeriodicExportingMetricReader(exporter, export_interval_millis=config.export_interval_seconds * 1000)
-
-
-def _prometheus_endpoint(config: Config, port: int, undo: list[Callable[[], object]]) -> tuple[MetricReader, str]:
-    """Return a reader whose metrics an HTTP server of its own serves, and the server's address."""
-    try:
-        import prometheus_client  # noqa: PLC0415
-        from opentelemetry.exporter.prometheus import PrometheusMetricReader  # noqa: PLC0415
-    except ImportError as error:
-        raise _missing(error, extra="prometheus") from error
-    try:
-        server, thread = prometheus_client.start_http_server(port, config.prometheus_host)
-    except OSError as error:
-        msg = (
-            f"prometheus: cannot listen on {config.prometheus_host}:{port} ({error.strerror}); "
-            "choose another port with prometheus= or OTEL_PROGRESS_PROMETHEUS, or 0 for any free one"
-        )
-        raise ConfigError(msg) from error
-
-    def close() -> None:
-        server.shutdown()
-        server.server_close()
-        thread.join(1.0)
-
-    undo.append(close)
-    host = f"[{config.prometheus_host}]" if ":" in config.prometheus_host else config.prometheus_host
-    return PrometheusMetricReader(), f"http://{host}:{server.server_port}/metrics"
-
-
-def _providers(resource: Resource, exporters: dict[str, Any], readers: list[MetricReader]) -> dict[str, Any]:
-    """Build the providers that something feeds; make them the global ones, unless earlier ones of ours still are."""
-    built: dict[str, Any] = {}
-    if "traces" in exporters:
-        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
-
-        built["tracer"] = TracerProvider(resource=resource, shutdown_on_exit=False)
-        built["tracer"].add_span_processor(BatchSpanProcessor(exporters["traces"]))
-        if trace.get_tracer_provider() not in _shut_down:
-            trace.set_tracer_provider(built["tracer"])
-    if readers:
-        from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415
-
-        built["meter"] = MeterProvider(readers, resource=resource, shutdown_on_exit=False)
-        if metrics.get_meter_provider() not in _shut_down:
-            metrics.set_meter_provider(built["meter"])
-    if "logs" in exporters:
-        from opentelemetry._logs import get_logger_provider, set_logger_provider  # noqa: PLC0415
-        from opentelemetry.sdk._logs import LoggerProvider  # noqa: PLC0415
-        from opentelemetry.sdk._logs.export import BatchLogRecordProcessor  # noqa: PLC0415
-
-        built["logger"] = LoggerProvider(resource=resource, shutdown_on_exit=False)
-        built["logger"].add_log_record_processor(BatchLogRecordProcessor(exporters["logs"]))
-        if get_logger_provider() not in _shut_down:
-            set_logger_provider(built["logger"])
-    return built
-
-
-def _resource(config: Config, attributes: dict[str, str]) -> Resource:
-    """Return the resource: program, host, and an instance id of its own, so that each process is its own series."""
-    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
-
-    fixed = {pair.partition("=")[0].strip() for pair in _variable("OTEL_RESOURCE_ATTRIBUTES").split(",")}
-    own: dict[str, str] = {
-        "host.name": socket.gethostname(),
-        "service.instance.id": str(uuid.uuid4()),
-        "service.name": Path(sys.argv[0]).stem if sys.argv and sys.argv[0] not in {"", "-c", "-m"} else "python",
-    }
-    if "service.instance.id" in fixed:
-        Tally().log_once(
-            "instance",
-            "otel_progress: OTEL_RESOURCE_ATTRIBUTES fixes service.instance.id; processes sharing it mix their counts",
-        )
-    if _variable("OTEL_SERVICE_NAME"):
-        fixed.add("service.name")
-    # What is passed to create() would win over the environment.
-    own = {key: value for key, value in own.items() if key not in fixed}
-    if config.service_name is not None:
-        own["service.name"] = config.service_name
-    return Resource.create({**own, **attributes})
 
 
 def _terminal(config: Config, runtime: _runtime.Runtime) -> TerminalView:
@@ -427,3 +240,15 @@ def _terminal(config: Config, runtime: _runtime.Runtime) -> TerminalView:
     )
     view.start()
     return view
+
+
+def _after_fork() -> None:
+    global _lock  # noqa: PLW0603  # another thread of the parent may have held it
+    _lock = threading.RLock()
+    if _handle is not None:
+        with _handle._runtime.tally.containing("fork"):
+            _handle._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -32,6 +32,7 @@ from otel_progress import (
     flush,
     health,
     history,
+    in_worker,
     level,
     on_change,
     operation,
@@ -176,6 +177,8 @@ def levels() -> None:
             copy.fail()
             copy.fail(ValueError("gave up"))
             copy.fail("gave up")
+        assert_type(job.environment(), dict[str, str])
+        assert_type(in_worker(bare)(1, dry=True), str)
         with continue_from(job.carrier()), continue_from():
             advance()
             advance(2, bytes=1, outcome="skipped")

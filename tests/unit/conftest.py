@@ -11,6 +11,8 @@ from opentelemetry import trace
 from otel_progress import _runtime, current
 from otel_progress.testing import Capture, capture_progress
 
+from .sink import Sink, listening
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker of tests that end with a level alive on purpose."""
@@ -59,3 +61,10 @@ def progress(request: pytest.FixtureRequest) -> Iterator[Capture]:
         captured.runtime.reap()
         left = [level.name for level in captured.runtime.registry.live()]
         assert left == [] or request.node.get_closest_marker("leaves_levels")
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    """A backend of the test's own."""
+    with listening() as found:
+        yield found

@@ -322,9 +322,10 @@ def test_what_an_exporter_refuses_is_an_error_of_configuration() -> None:
     found = facts(
         """
 from opentelemetry.exporter.otlp.proto.http import trace_exporter
-def refuse():
-    raise ValueError("'rubbish' is not a valid Compression")
-trace_exporter.OTLPSpanExporter = refuse
+class Refusing:
+    def __init__(self):
+        raise ValueError("'rubbish' is not a valid Compression")
+trace_exporter.OTLPSpanExporter = Refusing
 say(error=error_of(otlp="http"), built=kinds())
 """
     )
