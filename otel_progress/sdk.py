@@ -24,6 +24,7 @@ from opentelemetry import metrics, trace
 from otel_progress import _read, _runtime
 from otel_progress._config import Config
 from otel_progress._contain import Tally
+from otel_progress._quiet import Seldom
 from otel_progress.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -32,7 +33,10 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricReader
     from opentelemetry.sdk.resources import Resource
 
+    from otel_progress._keeping import KeepingLogExporter, KeepingSpanExporter
     from otel_progress.terminal import TerminalView
+
+    Keeping = KeepingSpanExporter | KeepingLogExporter
 
 SHUTDOWN_SECONDS: Final = 5.0
 """How long an end may wait for a backend that does not answer."""
@@ -66,6 +70,7 @@ class Handle:
         self._runtime = runtime
         self._previous: _runtime.Runtime | None = None
         self._providers: list[Any] = []
+        self._keepers: list[Keeping] = []
         self._undo: list[Callable[[], object]] = []
         self._view: TerminalView | None = None
         self._shut = False
@@ -117,6 +122,8 @@ class Handle:
         atexit.unregister(self.shutdown)
         deadline = time.monotonic() + timeout_seconds
         tally = self._runtime.tally
+        for keeper in self._keepers:
+            keeper.keeper.end_by(deadline)
         flushed = self._runtime.shutdown(timeout_seconds)
         if self._view is not None:
             with tally.containing("terminal"):
@@ -204,6 +211,8 @@ def _make(config: Config, attributes: dict[str, str]) -> Handle:
 def _handle_of(config: Config, attributes: dict[str, str], undo: list[Callable[[], object]]) -> Handle:
     _check(config)
     built: dict[str, Any] = {}
+    keepers: list[Keeping] = []
+    tally = Tally()
     url = endpoint = None
     if config.enabled and os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() != "true":
         unset = [signal for signal, provider in _global_providers().items() if not _is_set(provider)]
@@ -212,11 +221,13 @@ def _handle_of(config: Config, attributes: dict[str, str], undo: list[Callable[[
             reader, url = _prometheus_endpoint(config, config.prometheus, undo)
             readers.append(reader)
         exporters, endpoint = _otlp_exporters(config, unset)
+        keepers = _keep(exporters, tally, undo)
         if "metrics" in exporters:
             readers.append(_periodic_reader(config, exporters["metrics"]))
         if exporters or readers:
             built = _providers(_resource(config, attributes), exporters, readers)
-    runtime = _runtime.Runtime(config, **{f"{kind}_provider": provider for kind, provider in built.items()})
+    given = {f"{kind}_provider": provider for kind, provider in built.items()}
+    runtime = _runtime.Runtime(config, tally=tally, **given)
     if config.enabled and config.prometheus is not None and url is None:
         runtime.tally.log_once(
             "prometheus", "otel_progress: a MeterProvider is set already; add a PrometheusMetricReader to it yourself"
@@ -226,6 +237,7 @@ def _handle_of(config: Config, attributes: dict[str, str], undo: list[Callable[[
     handle = Handle(config, runtime)
     handle.prometheus_url, handle.otlp_endpoint = url, endpoint
     handle._providers = list(built.values())
+    handle._keepers = keepers
     handle._undo = undo
     if config.enabled and config.terminal != "off":
         handle._view = _terminal(config, runtime)
@@ -316,6 +328,21 @@ def _otlp_exporters(config: Config, unset: Iterable[str]) -> tuple[dict[str, Any
     return exporters, _variable(_ENDPOINT) or next(filter(None, own), f"http://localhost:{port}")
 
 
+def _keep(exporters: dict[str, Any], tally: Tally, undo: list[Callable[[], object]]) -> list[Keeping]:
+    """Put exporters that keep what they cannot deliver around those of spans and logs; metrics are cumulative."""
+    if not exporters:
+        return []
+    from otel_progress._keeping import keep  # noqa: PLC0415  # it needs the SDK
+
+    keepers: dict[str, Any] = {
+        signal: keep(exporters[signal], tally) for signal in ("traces", "logs") if signal in exporters
+    }
+    if "metrics" in exporters:
+        undo.append(Seldom(exporters["metrics"]).remove)
+    exporters.update(keepers)
+    return list(keepers.values())
+
+
 def _is_wanted(signal: str, otlp: str) -> bool:
     signal = signal.upper()
     if otlp == "off" or _variable(f"OTEL_{signal}_EXPORTER") == "none":
@@ -367,10 +394,11 @@ def _providers(resource: Resource, exporters: dict[str, Any], readers: list[Metr
     built: dict[str, Any] = {}
     if "traces" in exporters:
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
+        from otel_progress._keeping import KeepingSpanProcessor  # noqa: PLC0415
 
         built["tracer"] = TracerProvider(resource=resource, shutdown_on_exit=False)
-        built["tracer"].add_span_processor(BatchSpanProcessor(exporters["traces"]))
+        built["tracer"].add_span_processor(KeepingSpanProcessor(exporters["traces"]))
         if trace.get_tracer_provider() not in _shut_down:
             trace.set_tracer_provider(built["tracer"])
     if readers:
@@ -382,10 +410,11 @@ def _providers(resource: Resource, exporters: dict[str, Any], readers: list[Metr
     if "logs" in exporters:
         from opentelemetry._logs import get_logger_provider, set_logger_provider  # noqa: PLC0415
         from opentelemetry.sdk._logs import LoggerProvider  # noqa: PLC0415
-        from opentelemetry.sdk._logs.export import BatchLogRecordProcessor  # noqa: PLC0415
+
+        from otel_progress._keeping import KeepingLogProcessor  # noqa: PLC0415
 
         built["logger"] = LoggerProvider(resource=resource, shutdown_on_exit=False)
-        built["logger"].add_log_record_processor(BatchLogRecordProcessor(exporters["logs"]))
+        built["logger"].add_log_record_processor(KeepingLogProcessor(exporters["logs"]))
         if get_logger_provider() not in _shut_down:
             set_logger_provider(built["logger"])
     return built
