@@ -8,7 +8,7 @@ PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
 ACTIONLINT := $(or $(shell command -v actionlint 2>/dev/null),$(BIN)/actionlint)
 ACTIONLINT_VERSION := 1.7.12
 
-.PHONY: help demo test lint bench docs coverage clean
+.PHONY: help demo test lint bench docs faults coverage clean
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
@@ -41,6 +41,13 @@ docs: $(VENV)/.stamp-dev ## renew docs/telemetry.md from otel_progress/names.py
 	@mkdir -p docs
 	$(BIN)/python -W ignore::RuntimeWarning -m otel_progress.names > docs/telemetry.md.new
 	mv docs/telemetry.md.new docs/telemetry.md
+
+faults: $(VENV)/.stamp-dev ## renew docs/faults.md: a real stack in every kind of trouble (needs OTEL_PROGRESS_STACK)
+	@rm -f .fault-rows
+	CI=1 OTEL_PROGRESS_FAULT_ROWS="$(abspath .fault-rows)" $(BIN)/python -m pytest tests/stack -m faults $(ARGS)
+	$(BIN)/python -m tests.stack.fault_table .fault-rows > docs/faults.md.new
+	mv docs/faults.md.new docs/faults.md
+	@rm -f .fault-rows
 
 coverage: $(VENV)/.stamp-dev ## lines and branches that the unit and contract tests do not reach
 	$(BIN)/coverage run -m pytest tests/unit tests/contract

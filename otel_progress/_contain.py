@@ -16,17 +16,20 @@ class Tally:
     """
     Counts, by reason, of what was dropped, ignored and contained. Reasons are a closed set of words in this package.
 
+    ``kept`` is, by signal, how many records wait for a backend in trouble now; 0 for one that could keep some.
+
     Thread-safe. The lock covers the additions: a lost one could make a counter go back. It is reentrant because the
     garbage collector may run a user's ``__del__``, which may call us, in any line. Nothing is logged under it.
     """
 
-    __slots__ = ("_lock", "_logged", "contained", "dropped", "ignored")
+    __slots__ = ("_lock", "_logged", "contained", "dropped", "ignored", "kept")
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self.dropped: Counter[str] = Counter()
         self.ignored: Counter[str] = Counter()
         self.contained: Counter[str] = Counter()
+        self.kept: Counter[str] = Counter()
         self._logged: set[str] = set()
 
     def drop(self, reason: str, count: int = 1) -> None:
@@ -66,6 +69,7 @@ class Tally:
         self._lock = threading.RLock()
         for counts in (self.dropped, self.ignored, self.contained):
             counts.clear()
+        self.kept = Counter(dict.fromkeys(self.kept, 0))
 
     def as_mappings(self) -> tuple[Mapping[str, int], Mapping[str, int], Mapping[str, int]]:
         """Return read-only copies of dropped, ignored and contained."""

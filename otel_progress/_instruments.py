@@ -125,15 +125,16 @@ class Instruments:
                 if reading is not None:
                     view[gauge].append((reading, attributes))
         tallies = [source.tally for source in self._sources]
-        for metric, counters in (
-            (names.TELEMETRY_DROPPED, [tally.dropped for tally in tallies]),
-            (names.TELEMETRY_IGNORED, [tally.ignored for tally in tallies]),
-            (names.TELEMETRY_CONTAINED, [tally.contained for tally in tallies]),
+        for metric, key, counters in (
+            (names.TELEMETRY_DROPPED, names.REASON, [tally.dropped for tally in tallies]),
+            (names.TELEMETRY_IGNORED, names.REASON, [tally.ignored for tally in tallies]),
+            (names.TELEMETRY_CONTAINED, names.REASON, [tally.contained for tally in tallies]),
+            (names.TELEMETRY_KEPT, names.SIGNAL, [tally.kept for tally in tallies]),
         ):
-            reasons: Counter[str] = Counter()
+            counts: Counter[str] = Counter()
             for counter in counters:
-                reasons.update(dict(counter))
-            view[metric] = [(value, {names.REASON: reason}) for reason, value in reasons.items()]
+                counts.update(dict(counter))
+            view[metric] = [(value, {key: word}) for word, value in counts.items()]
         return view
 
     def _gauges(self, levels: list[LevelState], now: float, now_ns: int) -> Iterator[tuple[Metric, float | None]]:

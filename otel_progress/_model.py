@@ -147,7 +147,8 @@ class Health:
     How this package itself is doing in this process.
 
     Counts are totals since start, by reason. ``outbox_busy_seconds`` is how long the record in hand has been taking:
-    large when an exporter or a callback blocks. ``heartbeat_at`` is the unix time of the ticker's last round.
+    large when an exporter or a callback blocks. ``export_kept`` is how many records wait now, by signal (``traces``,
+    ``logs``), because their backend is in trouble. ``heartbeat_at`` is the unix time of the ticker's last round.
     """
 
     enabled: bool
@@ -156,6 +157,7 @@ class Health:
     heartbeat_at: float | None
     outbox_length: int
     outbox_busy_seconds: float
+    export_kept: Mapping[str, int]
     dropped: Mapping[str, int]
     ignored: Mapping[str, int]
     contained: Mapping[str, int]

@@ -15,12 +15,15 @@ from opentelemetry import metrics, trace
 from otel_progress._config import Config
 from otel_progress._contain import Tally
 from otel_progress._exporters import SIGNALS, is_wanted, missing, otlp_exporters, variable
+from otel_progress._quiet import Seldom
 from otel_progress.errors import ConfigError
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import MetricReader
     from opentelemetry.sdk.resources import Resource
+
+    from otel_progress._keeping import KeepingLogExporter, KeepingSpanExporter
 
 INSTANCE: Final = "service.instance.id"
 
@@ -33,12 +36,17 @@ class Providers:
         built: Those built, by kind: ``tracer``, ``meter``, ``logger``.
         prometheus_url: Where the Prometheus endpoint answers, ``None`` without one.
         otlp_endpoint: Where telemetry is sent, ``None`` if it is not.
+        tally: Counts what is dropped on the way.
+        keepers: The exporters that keep what a backend in trouble does not take.
     """
 
     def __init__(self, config: Config, attributes: dict[str, str]) -> None:
         self.built: dict[str, Any] = {}
         self.prometheus_url: str | None = None
         self.otlp_endpoint: str | None = None
+        self.tally = Tally()
+        self.keepers: list[KeepingSpanExporter | KeepingLogExporter] = []
+        self._calm: Seldom | None = None
         self._config = config
         self._attributes = attributes
         self._left_behind: list[object] = []
@@ -61,6 +69,7 @@ class Providers:
             if config.prometheus is not None and "metrics" in unset:
                 readers.append(self._open_endpoint(config.prometheus))
             exporters, self.otlp_endpoint = otlp_exporters(config.otlp, unset)
+            self._keep(exporters)
             if "metrics" in exporters:
                 self._pushes_metrics = True
                 readers.append(_periodic_reader(config, exporters["metrics"]))
@@ -70,6 +79,19 @@ class Providers:
         except BaseException:
             self.close()
             raise
+
+    def _keep(self, exporters: dict[str, Any]) -> None:
+        """Put exporters that keep what they cannot deliver around those of spans and logs; metrics are cumulative."""
+        if not exporters:
+            return
+        from otel_progress._keeping import keep  # noqa: PLC0415  # it needs the SDK
+
+        for signal in ("traces", "logs"):
+            if signal in exporters:
+                exporters[signal] = keep(exporters[signal], self.tally)
+                self.keepers.append(exporters[signal])
+        if "metrics" in exporters:
+            self._calm = Seldom(exporters["metrics"])
 
     def all(self) -> list[Any]:
         """Return the providers whose data is this process's: those built, and the global ones of others."""
@@ -82,6 +104,9 @@ class Providers:
         """Close the endpoint, and remember that the providers are spent: nobody may replace global ones."""
         _shut_down.extend(self.built.values())
         self.built = {}
+        if self._calm is not None:
+            self._calm.remove()
+            self._calm = None
         if self._close_server is not None:
             self._close_server()
             self._close_server = None
@@ -207,10 +232,11 @@ def _build(resource: Resource, exporters: dict[str, Any], readers: list[MetricRe
     built: dict[str, Any] = {}
     if "traces" in exporters:
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
+        from otel_progress._keeping import KeepingSpanProcessor  # noqa: PLC0415
 
         built["tracer"] = TracerProvider(resource=resource, shutdown_on_exit=False)
-        built["tracer"].add_span_processor(BatchSpanProcessor(exporters["traces"]))
+        built["tracer"].add_span_processor(KeepingSpanProcessor(exporters["traces"]))
         if trace.get_tracer_provider() not in _shut_down:
             trace.set_tracer_provider(built["tracer"])
     if readers:
@@ -220,10 +246,11 @@ def _build(resource: Resource, exporters: dict[str, Any], readers: list[MetricRe
     if "logs" in exporters:
         from opentelemetry._logs import get_logger_provider, set_logger_provider  # noqa: PLC0415
         from opentelemetry.sdk._logs import LoggerProvider  # noqa: PLC0415
-        from opentelemetry.sdk._logs.export import BatchLogRecordProcessor  # noqa: PLC0415
+
+        from otel_progress._keeping import KeepingLogProcessor  # noqa: PLC0415
 
         built["logger"] = LoggerProvider(resource=resource, shutdown_on_exit=False)
-        built["logger"].add_log_record_processor(BatchLogRecordProcessor(exporters["logs"]))
+        built["logger"].add_log_record_processor(KeepingLogProcessor(exporters["logs"]))
         if get_logger_provider() not in _shut_down:
             set_logger_provider(built["logger"])
     return built

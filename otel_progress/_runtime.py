@@ -11,6 +11,7 @@ import weakref
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import metrics, trace
@@ -75,8 +76,9 @@ class Runtime:
         meter_provider: metrics.MeterProvider | None = None,
         logger_provider: Any | None = None,  # noqa: ANN401  # the type is not public
         ticker: bool = True,
+        tally: Tally | None = None,
     ) -> None:
-        self.tally = Tally()
+        self.tally = tally or Tally()
         self.config = config or self._environment()
         self.enabled = self.config.enabled
         self.clock = clock
@@ -478,6 +480,7 @@ class Runtime:
             heartbeat_at=None if self._heartbeat_ns is None else self._heartbeat_ns / 1e9,
             outbox_length=len(self.outbox),
             outbox_busy_seconds=self.outbox.busy_seconds,
+            export_kept=MappingProxyType({signal: count for signal, count in self.tally.kept.items() if count}),
             dropped=dropped,
             ignored=ignored,
             contained=contained,

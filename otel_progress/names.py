@@ -145,6 +145,7 @@ ITEM_OUTCOME: Final = "progress.item.outcome"
 COUNTER_NAME: Final = "progress.counter.name"
 COUNTER_UNIT: Final = "progress.counter.unit"
 REASON: Final = "progress.reason"
+SIGNAL: Final = "progress.signal"
 PREVIOUS_STATE: Final = "progress.state.previous"
 DURATION: Final = "progress.duration"
 ERROR_TYPE: Final = "error.type"
@@ -210,6 +211,7 @@ ATTRIBUTES: Final = (
     Attribute(COUNTER_NAME, "string", "metrics", "Name of a named counter."),
     Attribute(COUNTER_UNIT, "string", "metrics", "Unit of a named counter."),
     Attribute(REASON, "string", "metrics", "Why something of ours was dropped, ignored or contained."),
+    Attribute(SIGNAL, "string", "metrics", "What waits for its backend: `traces`, `logs`."),
     Attribute(ERROR_TYPE, "string", "spans, events", "Class of the exception that ended the level."),
 )
 
@@ -301,6 +303,13 @@ TELEMETRY_CONTAINED: Final = Metric(
     "Errors inside our own hooks that were kept away from the program.",
     (REASON,),
 )
+TELEMETRY_KEPT: Final = Metric(
+    "progress.telemetry.kept",
+    "observable up-down counter",
+    "{record}",
+    "Records that wait because their backend is in trouble; with `configure()` only.",
+    (SIGNAL,),
+)
 
 METRICS: Final = (
     ITEMS,
@@ -323,6 +332,7 @@ METRICS: Final = (
     TELEMETRY_DROPPED,
     TELEMETRY_IGNORED,
     TELEMETRY_CONTAINED,
+    TELEMETRY_KEPT,
 )
 
 DURATION_BOUNDARIES: Final = (

@@ -50,7 +50,7 @@ class Handle:
         self.otlp_endpoint = providers.otlp_endpoint
         self._providers = providers
         built = {f"{kind}_provider": provider for kind, provider in providers.built.items()}
-        self._runtime = _runtime.Runtime(config, **built)
+        self._runtime = _runtime.Runtime(config, tally=providers.tally, **built)
         self._runtime.setup = self
         self._previous: _runtime.Runtime | None = None
         self._view: TerminalView | None = None
@@ -112,6 +112,8 @@ class Handle:
         atexit.unregister(self.shutdown)
         deadline = time.monotonic() + timeout_seconds
         tally = self._runtime.tally
+        for each in self._providers.keepers:
+            each.keeper.end_by(deadline)
         # Half of the time at most: a callback that hangs must not keep the providers from exporting what they hold.
         flushed = self._runtime.shutdown(timeout_seconds / 2, reason)
         if reason is not None and self._previous is not None:  # levels older than `configure`

@@ -57,6 +57,7 @@ def test_what_the_collector_took_survives_dead_backends_and_its_own_death(stack:
         for each in stack.programs:
             each.start()
 
-    assert stack.jaeger.whole_trace(service, STEPS + 1).problems() == []
+    # The steps, and the operation's open and completion records.
+    assert stack.jaeger.whole_trace(service, STEPS + 2).problems() == []
     query = f'{names.BYTES_DONE.prometheus}{{service_name="{service}"}}'
     wait_for(lambda: stack.prometheus.value(query) == STEPS * 10, 30, "the true number of bytes in Prometheus")

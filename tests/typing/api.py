@@ -237,6 +237,7 @@ def current_health(health: Health) -> tuple[bool, int, float | None, float]:
     assert_type(health.dropped, Mapping[str, int])
     assert_type(health.ignored, Mapping[str, int])
     assert_type(health.contained, Mapping[str, int])
+    assert_type(health.export_kept, Mapping[str, int])
     counts = health.live_levels + health.finished_operations + health.outbox_length
     return health.enabled, counts, health.heartbeat_at, health.outbox_busy_seconds
 
