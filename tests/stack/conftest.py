@@ -1,9 +1,10 @@
-"""Fixtures of the stack tests: one real stack for the session, its logs shown with every failure."""
+"""Fixtures of the stack tests: real stacks for the session, their logs shown with every failure."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from .nightly import Watched, watch
 from .rig import Stack
 
-_STACK = pytest.StashKey[Stack]()
+_STACKS = pytest.StashKey[list[Stack]]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -22,19 +23,32 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.stack)
 
 
-@pytest.fixture(scope="session")
-def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A running stack. Without its programs: a skip that says what to install, and a failure in CI."""
-    running = Stack(tmp_path_factory.mktemp("stack"))
+@contextmanager
+def _running(request: pytest.FixtureRequest, stack: Stack) -> Iterator[Stack]:
+    """Start a stack; stop it whatever happens."""
     # A CI runner that gives up sends SIGTERM; as KeyboardInterrupt it stops the backends like Ctrl-C does.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        running.start()
-        request.config.stash[_STACK] = running
-        yield running
+        stack.start()
+        request.config.stash.setdefault(_STACKS, []).append(stack)
+        yield stack
     finally:
-        running.stop()
+        stack.stop()
         signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture(scope="session")
+def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A running stack. Without its programs: a skip that says what to install, and a failure in CI."""
+    with _running(request, Stack(tmp_path_factory.mktemp("stack"))) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def traced(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A running stack of its own whose Collector sends traces to Jaeger and to Tempo."""
+    with _running(request, Stack(tmp_path_factory.mktemp("traced"), with_tempo=True)) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +63,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Add the ends of the backends' logs to a failed test's report."""
     report = yield
-    running = item.config.stash.get(_STACK, None)
-    if report.failed and running is not None:
-        report.sections.append(("the stack's logs", running.logs()))
+    if report.failed:
+        for running in item.config.stash.get(_STACKS, []):
+            report.sections.append((f"the logs of the stack in {running.folder.name}", running.logs()))
     return report

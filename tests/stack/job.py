@@ -20,7 +20,7 @@ from .rig import Stack
 
 JOBS: Final = Path(__file__).parent / "jobs"
 STEP_SECONDS: Final = 40.0
-"""How long a job may take to its next pause, and to its end."""
+"""How long a job may take to its next pause, and say nothing until its end."""
 
 LIVELY: Final = {"OTEL_METRIC_EXPORT_INTERVAL": "500", "OTEL_BSP_SCHEDULE_DELAY": "200"}
 """Settings of jobs that are watched while they run; without them a test waits 10 s for each look."""
@@ -87,17 +87,29 @@ class Job:
         msg = f"the job ended before its pause {pause!r}; it said {self.said}\n{self.errors}"
         raise AssertionError(msg)
 
-    def go(self) -> None:
+    def go(self, word: str = "go") -> None:
         """Let the job go on after a pause."""
         assert self._process.stdin is not None
-        self._process.stdin.write("go\n")
+        self._process.stdin.write(f"{word}\n")
         self._process.stdin.flush()
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to the job and to every process it started, as a container's end does."""
+        os.killpg(self._process.pid, number)
+
+    def send_to(self, worker: int, number: signal.Signals) -> None:
+        """Send a signal to one process that the job started, by its id."""
+        assert os.getpgid(worker) == self._process.pid
+        os.kill(worker, number)
+
+    def gone(self) -> int:
+        """Return the exit status, negative for a signal, when the process is gone."""
+        return self._process.wait(STEP_SECONDS)
 
     def finish(self) -> dict[str, Any]:
         """Return the last thing the job said, after it ended well and lost no telemetry."""
-        deadline = time.monotonic() + STEP_SECONDS
         last_word_at = time.monotonic()
-        while self._next(deadline) is not None:
+        while self._next(last_word_at + STEP_SECONDS) is not None:
             last_word_at = time.monotonic()
         status = self._process.wait(STEP_SECONDS)
         self.exit_seconds = time.monotonic() - last_word_at

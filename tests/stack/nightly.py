@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from otel_progress import names
 
-from .jaeger import Trace
 from .job import LIVELY, job
 from .prometheus import Key, Picture, durations, items, series
 from .rig import Stack
+from .traces import Trace
 
 OPERATION: Final = "nightly-import"
 SPANS: Final = 9

@@ -22,11 +22,11 @@ T = TypeVar("T")
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 CONFIGS: Final = REPOSITORY / "collector"
 STACK_VARIABLE: Final = "OTEL_PROGRESS_STACK"
-PROGRAMS: Final = "otelcol (contrib, 0.159+), prometheus and promtool (3.0+), jaeger (2.0+)"
+PROGRAMS: Final = "otelcol (contrib, 0.159+), prometheus and promtool (3.0+), jaeger (2.0+), tempo (3.0+)"
 START_SECONDS: Final = 30.0
 """How long a backend may take until it is ready; each takes about one on an idle machine."""
 STOP_SECONDS: Final = 5.0
-HTTP_SECONDS: Final = 5.0
+HTTP_SECONDS: Final = 15.0
 POLL_SECONDS: Final = 0.1
 
 
@@ -81,12 +81,15 @@ def wait_for(look: Callable[[], T | None], timeout_seconds: float = 15.0, what: 
 
 def get(url: str, **query: object) -> str:
     """Return the body of an HTTP GET."""
-    if query:
-        url += "?" + urllib.parse.urlencode(query)
+    return get_bytes(f"{url}?{urllib.parse.urlencode(query)}" if query else url).decode()
+
+
+def get_bytes(url: str, **headers: str) -> bytes:
+    """Return the body of an HTTP GET as it came."""
     try:
-        with urllib.request.urlopen(url, timeout=HTTP_SECONDS) as answer:
-            text: str = answer.read().decode()
-            return text
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=HTTP_SECONDS) as answer:
+            body: bytes = answer.read()
+            return body
     except urllib.error.HTTPError as error:
         error.close()  # it holds the connection
         raise
@@ -101,6 +104,12 @@ class Program:
         self._env = {**os.environ, **env}
         self._ready_url = ready_url
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The id of the running process."""
+        assert self._process is not None
+        return self._process.pid
 
     def start(self) -> None:
         """Start the process, if it does not run, and wait until its health check answers."""

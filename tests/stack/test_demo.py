@@ -10,12 +10,12 @@ import pytest
 
 from otel_progress import names
 
-from .jaeger import Span, Trace
 from .job import LIVELY, command, environment
 from .nightly import SLACK_SECONDS
 from .programs import wait_for
 from .prometheus import Picture, durations, items, series
 from .rig import Stack
+from .traces import Span, Trace
 
 SERVICE = "demo-quick"
 COMMAND = "import sys; from otel_progress.cli import main; sys.exit(main(sys.argv[1:]))"

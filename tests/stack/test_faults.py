@@ -18,11 +18,11 @@ import pytest
 from otel_progress import names
 
 from .fault_table import record
-from .jaeger import Trace
 from .job import JOBS, LIVELY, Job, command, environment
 from .programs import free_ports, wait_for
 from .proxy import Proxy, proxy
 from .rig import Stack
+from .traces import Trace
 
 pytestmark = pytest.mark.faults
 

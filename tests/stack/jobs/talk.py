@@ -25,8 +25,9 @@ def lost() -> dict[str, object]:
     return {"lost": {**mine.dropped, **mine.ignored, **mine.contained}}
 
 
-def pause(name: str, **facts: object) -> None:
-    """Stand still until the test says go; with ``--no-pause`` go on at once."""
-    if "--no-pause" not in sys.argv:
-        say(pause=name, at=time.time(), **facts)
-        sys.stdin.readline()
+def pause(name: str, **facts: object) -> str:
+    """Stand still until the test says go, and return what it said; with ``--no-pause`` go on at once."""
+    if "--no-pause" in sys.argv:
+        return "go"
+    say(pause=name, at=time.time(), **facts)
+    return sys.stdin.readline().strip()
