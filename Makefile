@@ -8,7 +8,7 @@ PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
 ACTIONLINT := $(or $(shell command -v actionlint 2>/dev/null),$(BIN)/actionlint)
 ACTIONLINT_VERSION := 1.7.12
 
-.PHONY: help demo test lint bench docs faults coverage clean
+.PHONY: help demo test lint bench pictures docs faults coverage clean
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
@@ -36,6 +36,9 @@ lint: $(VENV)/.stamp-dev ## style, types, import contracts, workflows, spelling
 
 bench: $(VENV)/.stamp-dev ## measure the budgets beside tqdm, rich and a bare span; renews the table in the README
 	$(BIN)/python -m tests.bench $(ARGS)
+
+pictures: $(VENV)/.stamp-dev ## draw Jaeger's page again for docs/pictures (tests/stack/pictures.py says what it needs)
+	$(BIN)/python -m tests.stack.pictures
 
 docs: $(VENV)/.stamp-dev ## renew docs/telemetry.md from otel_progress/names.py
 	@mkdir -p docs
