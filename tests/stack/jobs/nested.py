@@ -23,7 +23,7 @@ from typing import Any, Final
 from opentelemetry import trace
 from talk import lost, pause, say
 
-from otel_progress import configure, continue_from, flush, level, operation
+from otel_progress import configure, continue_from, flush, in_worker, level, operation
 
 OPERATION: Final = "nested-import"
 BRANCHES: Final = {"north": 10, "south": 14}
@@ -147,19 +147,22 @@ def in_asyncio() -> list[Account]:
 # --- in several -------------------------------------------------------------------------------------------------------
 
 
-def in_process(name: str, rows: int, arrived: Any, go: Any, done: Any = None) -> Account:  # noqa: ANN401
-    """Do a branch in a process of its own; queues and the semaphore are those of ``multiprocessing``."""
+def stand_in(arrived: Any, go: Any) -> Stand:  # noqa: ANN401  # a queue and a semaphore of multiprocessing
+    """Return what stands still in a process of its own."""
 
     async def stand(account: Account) -> None:
         arrived.put((os.getpid(), account))
         go.acquire()
 
-    account = run(branch(name, rows, stand))
+    return stand
+
+
+def in_process(name: str, rows: int, arrived: Any, go: Any, done: Any) -> None:  # noqa: ANN401  # as above
+    """Do a branch in a process of its own, which is gone without the usual hooks when this returns."""
+    account = run(branch(name, rows, stand_in(arrived, go)))
     flush()
     trace.get_tracer_provider().force_flush()  # type: ignore[attr-defined]  # of the SDK
-    if done is not None:
-        done.put(account)
-    return account
+    done.put(account)
 
 
 def in_spawned(carrier: dict[str, str], *arguments: Any) -> None:  # noqa: ANN401  # as above
@@ -194,21 +197,21 @@ def processes(kind: str, carrier: dict[str, str]) -> list[Account]:
 _shared: list[Any] = []
 
 
-def _share(*shared: Any) -> None:  # noqa: ANN401  # queue and event cannot be sent with a task
+def _share(*shared: Any) -> None:  # noqa: ANN401  # queue and semaphore cannot be sent with a task
     _shared[:] = shared
 
 
-def _task(carrier: dict[str, str], name: str, rows: int) -> Account:
-    with continue_from(carrier):
-        return in_process(name, rows, *_shared)
+def _task(name: str, rows: int) -> Account:
+    arrived, go = _shared
+    return run(branch(name, rows, stand_in(arrived, go)))
 
 
-def pooled(carrier: dict[str, str]) -> list[Account]:
-    """Do the branches as tasks of a pool whose processes were forked before the operation began to run."""
+def pooled() -> list[Account]:
+    """Do the branches as tasks of a pool."""
     context: Any = multiprocessing.get_context("fork")
     arrived, go = context.Queue(), context.Semaphore(0)
     with ProcessPoolExecutor(len(BRANCHES), context, _share, (arrived, go)) as pool:
-        work = [pool.submit(_task, carrier, name, rows) for name, rows in BRANCHES.items()]
+        work = [pool.submit(in_worker(_task), name, rows) for name, rows in BRANCHES.items()]
         came = dict(arrived.get() for _ in BRANCHES)
         stand_still(list(came.values()))
         for _ in work:
@@ -225,7 +228,7 @@ def main() -> None:
         if mode in {"plain", "threads", "asyncio"}:
             accounts = {"plain": plain, "threads": threads, "asyncio": in_asyncio}[mode]()
         elif mode == "pool":
-            accounts = pooled(job.carrier())
+            accounts = pooled()
         else:
             accounts = processes(mode, job.carrier())
         for _ in accounts:
