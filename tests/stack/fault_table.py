@@ -31,6 +31,10 @@ CASES: Final = (
     "503",
     "the names of hosts do not resolve: DNS hangs",
     "more than can be kept",
+    "SIGTERM",
+    "kill -9",
+    "os._exit",
+    "a worker is killed, as when memory runs out",
 )
 """All cases, in the order of the table: one that no test records, and one that is not here, is an error."""
 

@@ -25,6 +25,9 @@ STEP_SECONDS: Final = 40.0
 LIVELY: Final = {"OTEL_METRIC_EXPORT_INTERVAL": "500", "OTEL_BSP_SCHEDULE_DELAY": "200"}
 """Settings of jobs that are watched while they run; without them a test waits 10 s for each look."""
 
+ONE_SPAN: Final = {"OTEL_PROGRESS_OPEN_AFTER_SECONDS": "off"}
+"""A setting of jobs whose levels shall be a span each, however long they take."""
+
 
 def environment(otlp_url: str, service: str, settings: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a job that pushes to ``otlp_url``; nothing of OTel's is inherited."""

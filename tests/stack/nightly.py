@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from otel_progress import names
 
-from .job import LIVELY, job
+from .job import LIVELY, ONE_SPAN, job
 from .prometheus import Key, Picture, durations, items, series
 from .rig import Stack
 from .traces import Trace
@@ -67,7 +67,7 @@ def watch(stack: Stack) -> Watched:
     service = "watched-import"
     started_at = time.time()
     prometheus = stack.prometheus
-    with job(stack, "nightly_import.py", service, **LIVELY) as running:
+    with job(stack, "nightly_import.py", service, **LIVELY, **ONE_SPAN) as running:
         load = prometheus.picture(service, running.until("load")["at"])
         load_looked_at = time.time()
         running.go()

@@ -10,7 +10,7 @@ import pytest
 
 from otel_progress import names
 
-from .job import LIVELY, command, environment
+from .job import LIVELY, ONE_SPAN, command, environment
 from .nightly import SLACK_SECONDS
 from .programs import wait_for
 from .prometheus import Picture, durations, items, series
@@ -35,7 +35,7 @@ class Demo:
 @pytest.fixture(scope="module")
 def demo(stack: Stack) -> Demo:
     """Run the demo, pushing to the Collector; wait until all of it has arrived."""
-    env = environment(stack.collector.otlp_url, SERVICE, LIVELY)
+    env = environment(stack.collector.otlp_url, SERVICE, {**LIVELY, **ONE_SPAN})
     started_at = time.time()
     with command(["-c", COMMAND, "demo", "--quick", "--json", "--prometheus", "0"], env, stack.folder) as running:
         summary = running.finish()

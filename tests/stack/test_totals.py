@@ -8,7 +8,7 @@ import pytest
 
 from otel_progress import names
 
-from .job import job
+from .job import ONE_SPAN, job
 from .nightly import OPERATION, SLACK_SECONDS, SPANS, TRUE_TOTALS, Watched
 from .programs import wait_for
 from .prometheus import durations, items
@@ -42,7 +42,7 @@ def test_the_totals_of_a_job_of_two_seconds_are_its_true_ones(stack: Stack, way:
         pytest.importorskip(exporter, reason="needs opentelemetry-exporter-otlp-proto-grpc")
     service = f"short-import-{way}"
     started_at = time.time()
-    with job(stack, "nightly_import.py", service, "--no-pause", **settings[way]) as running:
+    with job(stack, "nightly_import.py", service, "--no-pause", **settings[way], **ONE_SPAN) as running:
         facts = running.finish()
     assert facts["seconds"][OPERATION] < 10, "the job was meant to be over before the first export"
     wait_for(lambda: stack.prometheus.totals(service, started_at) == TRUE_TOTALS, what=f"the true totals of {service}")
