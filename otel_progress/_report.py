@@ -19,6 +19,10 @@ CHECKPOINT_CROWD_SECONDS: Final = 10.0
 """Levels below an operation wait this long for each other live level: a crowd of them must not fill the trace."""
 
 
+HELD_LIMIT: Final = 1_000
+"""Spans of short levels that wait for the one above them; what comes then is sent at once."""
+
+
 def checkpoint_interval(level: LevelState, now: float, live_levels: int) -> float:
     """Return the seconds from one checkpoint of a level to the next."""
     least: float = level.runtime.config.checkpoint_seconds
@@ -32,6 +36,7 @@ def show(level: LevelState, at_ns: int, reached: _spans.Values) -> None:
     for each in reversed(above):
         if _records.open_record(each, at_ns, reached if each is level else _spans.live_attributes(each)):
             level.root.trace_bytes += _size(each)
+        _release(each)
 
 
 def checkpoint(level: LevelState, at_ns: int, reached: _spans.Values) -> None:
@@ -61,15 +66,59 @@ def end(level: LevelState) -> None:
     level.export()
     runtime.registry.remove(level)
     record_duration(level)
-    if level.span is not None:
-        try:
-            _end_span(runtime, level)
-        except Exception as error:  # noqa: BLE001  # span processors are not ours
-            runtime.tally.contain("span", error)
     if level.announced and runtime.events.listening:
         with runtime.tally.containing("event"):
             runtime.events.ended(level)
-    forget(level)
+    above = level.parent
+    if above is not None and len(runtime.holding) < HELD_LIMIT and _must_wait(level, above):
+        if above.held is None:
+            above.held = []
+        above.held.append(level)
+        runtime.holding[level.key] = level
+    else:
+        _send(level)
+
+
+def _must_wait(level: LevelState, above: LevelState) -> bool:
+    """
+    Return whether the span of a short level that has ended has to wait: the one above it is not in its trace yet.
+
+    Backends show what has no parent as broken. That one is sent when it is two seconds old or when it ends.
+    """
+    return _is_unsent(level) and _is_unsent(above)
+
+
+def _is_unsent(level: LevelState) -> bool:
+    return isinstance(level.span, LevelSpan) and level.span.late is None
+
+
+def release_all(runtime: Runtime) -> None:
+    """Send what waits: somebody flushes, and the process may end."""
+    for level in list(runtime.holding.values()):
+        if level.key in runtime.holding:
+            _send(level)
+
+
+def _release(level: LevelState) -> None:
+    """Send what waited for this level."""
+    held, level.held = level.held, None
+    for child in held or ():
+        if child.key in level.runtime.holding:
+            _send(child)
+
+
+def _send(level: LevelState) -> None:
+    """End the span of a level, or send its completion record; then what waited for it."""
+    runtime: Runtime = level.runtime
+    runtime.holding.pop(level.key, None)
+    try:
+        if level.span is not None:
+            _end_span(runtime, level)
+    except Exception as error:  # noqa: BLE001  # span processors are not ours
+        runtime.tally.contain("span", error)
+    finally:
+        forget(level)
+        _release(level)
 
 
 def _end_span(runtime: Runtime, level: LevelState) -> None:

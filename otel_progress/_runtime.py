@@ -97,6 +97,8 @@ class Runtime:
         Levels whose iterator vanished, and when, and levels that could not be ended for want of stack: a destructor may
         run anywhere, so it only appends; `reap` does the rest.
         """
+        self.holding: dict[int, LevelState] = {}
+        """Levels that have ended, whose spans wait for the one above them; the outbox's thread alone changes it."""
         self.tracer = tracer_provider.get_tracer(names.SCOPE) if tracer_provider is not None else None
         self._recording = any(given is not None for given in (tracer_provider, meter_provider, logger_provider))
         self._meter_provider = meter_provider
@@ -412,6 +414,7 @@ class Runtime:
     def flush(self, timeout_seconds: float) -> bool:
         """Have everything that has ended handed to OpenTelemetry; ``False`` on timeout."""
         self.reap()
+        self.outbox.put_later(0.0, _report.release_all, self)  # after the ends that wait for what may have caused them
         return self.outbox.flush(timeout_seconds)
 
     def export(self, timeout_seconds: float) -> bool:
@@ -427,7 +430,7 @@ class Runtime:
         self.reap()
         self.interrupt(reason)
         self.adoption.forget()
-        flushed = self.outbox.flush(timeout_seconds)
+        flushed = self.flush(timeout_seconds)
         if self.ticker is not None:
             self.ticker.stop()
         self.outbox.stop()
@@ -498,6 +501,7 @@ class Runtime:
         self.adoption.after_fork()
         self.outbox._stopped = True  # forked by a callback, its thread is this one, and must not go on with the queue
         self.outbox = Outbox(self.tally)
+        self.holding.clear()
         self.ticker = self.ticker and Ticker(self.tick, self.tally)
         self.dropped.clear()
         self._heartbeat_ns = None

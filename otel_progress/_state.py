@@ -180,6 +180,8 @@ class LevelState:
     """Whether its lifecycle events are sent: operations, and levels that outlived ``open_after``."""
     shown: bool
     """Whether it is, or is about to be, shown in its trace while it runs: it has outlived ``open_after``."""
+    held: list[LevelState] | None
+    """Short children that have ended, whose spans wait until this one's is sent: see `_report`."""
     checkpoint_due: float
     checkpoints: int
     """When the next checkpoint is due, and how many there were in the present part of the trace."""
@@ -225,7 +227,7 @@ class LevelState:
         self.exported = self.inherited = self.announced = self.unit_conflict_counted = self.shown = False
         self.checkpoint_due = self.trace_bytes = 0.0
         self.checkpoints = self.part = self.trace_part = 0
-        self.stand_in = None
+        self.stand_in = self.held = None
         self.ending = self.passed = self.final_fraction = self.share = None
         self.id = self.title = self.total = self.message = self.metadata = self.quality = self.reason = None
         self.counters = self.cancel_reason = None

@@ -354,6 +354,8 @@ with operation("job") as job:
 def test_a_fork_while_the_outbox_is_exporting() -> None:
     """What was in hand and what was queued is exported once, by the parent; the child's outbox is a new one."""
     run = Run("""
+os.environ["OTEL_PROGRESS_OPEN_AFTER_SECONDS"] = "off"  # or a short level waits for the one above it
+_runtime.replace(None)
 inside, go = threading.Event(), threading.Event()
 class Slow(SimpleSpanProcessor):
     def on_end(self, span):

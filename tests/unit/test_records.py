@@ -203,6 +203,83 @@ def test_every_kind_of_level_is_shown(progress: Capture, how: str) -> None:
     assert_sound(progress)
 
 
+# --- what has no parent yet -------------------------------------------------------------------------------------------
+
+
+class Ordered(SpanProcessor):
+    """Notes the spans in the order in which they end, while the program runs."""
+
+    def __init__(self) -> None:
+        self.ended: list[tuple[str, str]] = []
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Note name and record."""
+        self.ended.append((span.name, str(attribute(span, names.RECORD))))
+
+
+def settle(progress: Capture) -> None:
+    """Wait for the outbox, without the flush that would send what waits."""
+    progress.runtime.outbox.flush(10.0)
+
+
+def test_a_short_level_is_not_sent_before_the_one_above_it(progress: Capture) -> None:
+    """A backend would show it as broken: it waits until that one is shown, with what is below it."""
+    seen = Ordered()
+    progress.tracer_provider.add_span_processor(seen)
+    with operation("job"):
+        with level("part"), level("step"):
+            pass
+        settle(progress)
+        assert seen.ended == []
+        assert progress.runtime.registry.live()[0].name == "job"
+        progress.tick(2.0)
+        settle(progress)
+        assert seen.ended == [("job", "open"), ("part", "span"), ("step", "span")]
+        with level("late"):
+            pass
+        settle(progress)
+        assert seen.ended[3:] == [("late", "span")]
+
+
+def test_what_waits_is_sent_after_the_end_of_a_short_level_above_it(progress: Capture) -> None:
+    """One span each, as ever."""
+    seen = Ordered()
+    progress.tracer_provider.add_span_processor(seen)
+    with operation("job"), level("part"), level("step"):
+        pass
+    settle(progress)
+    assert seen.ended == [("job", "span"), ("part", "span"), ("step", "span")]
+    assert progress.runtime.holding == {}
+
+
+def test_a_flush_sends_what_waits(progress: Capture) -> None:
+    """Who flushes may be about to end the process."""
+    seen = Ordered()
+    progress.tracer_provider.add_span_processor(seen)
+    with operation("job"):
+        with level("part"):
+            pass
+        progress.runtime.flush(10.0)
+        assert seen.ended == [("part", "span")]
+    settle(progress)
+    assert seen.ended == [("part", "span"), ("job", "span")]
+
+
+def test_what_waits_is_bounded(progress: Capture) -> None:
+    """A thousand spans; the others are sent at once, and none is lost. Numbers never wait."""
+    seen = Ordered()
+    progress.tracer_provider.add_span_processor(seen)
+    with operation("job"):
+        for _ in range(1_010):
+            with level("part"):
+                pass
+        settle(progress)
+        assert len(seen.ended) == 10
+        assert progress.value("progress.level.duration", operation="job", level="part", outcome="completed")[0] == 1_010
+    settle(progress)
+    assert len(seen.ended) == 1_011
+
+
 # --- the span that user code sees -------------------------------------------------------------------------------------
 
 
@@ -582,7 +659,7 @@ def test_a_run_that_outgrows_its_trace_goes_on_in_a_linked_one() -> None:
         with operation("job"), level("phase"):
             for _ in range(400):
                 with level("part"):
-                    pass
+                    progress.clock.advance(0.001)
             progress.tick(3.0)
         first, second, third = traces(progress)
         assert [span.name for span in records(progress, "continuation")] == ["job", "phase"] * 2

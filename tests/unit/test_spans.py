@@ -89,7 +89,7 @@ def test_a_trace_exactly(progress: Capture) -> None:
             copy.set_quality(0.25)
             job.advance(2)
         progress.clock.advance(2.0)
-    copied, imported = progress.spans()
+    imported, copied = progress.spans()  # a parent is sent first
 
     seconds = 1_000_000_000
     assert (copied.name, copied.start_time, copied.end_time) == ("copy", start + seconds, start + 3 * seconds // 2)
@@ -384,7 +384,8 @@ class Hangs(InMemorySpanExporter):
 def test_an_exporter_that_hangs_stops_neither_the_program_nor_the_heartbeat() -> None:
     """Levels go on; flush says that it did not make it; afterwards nothing is missing."""
     exporter = Hangs()
-    with recording(provider(exporter)) as (runtime, reader):
+    # Plain spans: a short level would wait for the one above it, and not reach the exporter.
+    with recording(provider(exporter), open_after_seconds="off") as (runtime, reader):
         try:
             with operation("job") as job:
                 with level("first"):
@@ -409,7 +410,7 @@ def test_an_exporter_that_hangs_stops_neither_the_program_nor_the_heartbeat() ->
 def test_a_full_queue_costs_spans_and_never_a_number() -> None:
     """What does not fit is dropped and counted; every duration is recorded, every item counted."""
     exporter = Hangs()
-    with recording(provider(exporter)) as (runtime, reader):
+    with recording(provider(exporter), open_after_seconds="off") as (runtime, reader):  # as above
         runtime.outbox._limit = 3
         try:
             with operation("job") as job:
@@ -541,7 +542,7 @@ def test_an_exporter_that_raises_costs_its_span() -> None:
         with operation("job"), level("copy"):
             pass
         assert flush(LONGEST_SECONDS)
-        assert [span.name for span in exporter.get_finished_spans()] == ["job"]
+        assert [span.name for span in exporter.get_finished_spans()] == ["copy"]
         assert durations(reader) == 2
         assert health().contained == {"end": 1}
 
@@ -583,7 +584,7 @@ print(sorted(
 """)
     assert done.stderr == ""
     assert done.stdout.splitlines() == [
-        "['inside', 'after', 'later']",
+        "['after', 'inside', 'later']",
         "[('after', 3), ('before', 2), ('later', 5)]",
     ]
 
