@@ -48,6 +48,11 @@ class Outbox:
         return len(self._queue) + len(self._deferred)
 
     @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits and nothing is in hand."""
+        return self._idle
+
+    @property
     def is_half_full(self) -> bool:
         """Whether what can be missed should not be put any more."""
         return len(self._queue) >= self._limit // 2
@@ -145,12 +150,14 @@ class Outbox:
     def _work(self) -> None:
         """Make the calls that are due; only the one in hand once we are stopped."""
         while self._queue or self._is_due():
-            # What was put before a deferred call is made before it: the end of a level must not overtake its start.
+            # What was put before a deferred call is made before it: the end of a level must not overtake its start. So
+            # the call is looked for first: what was put before it is in the queue then.
+            is_due = self._is_due()
             for _ in range(len(self._queue)):
                 self._make(*self._queue.popleft())
                 if self._stopped:
                     return
-            if self._is_due():
+            if is_due:
                 self._make(*self._deferred.popleft()[1])
                 if self._stopped:
                     return

@@ -414,7 +414,9 @@ class Runtime:
     def flush(self, timeout_seconds: float) -> bool:
         """Have everything that has ended handed to OpenTelemetry; ``False`` on timeout."""
         self.reap()
-        self.outbox.put_later(0.0, _report.release_all, self)  # after the ends that wait for what may have caused them
+        if self.holding or not self.outbox.is_idle:
+            # After the ends that wait for what may have caused them.
+            self.outbox.put_later(0.0, _report.release_all, self)
         return self.outbox.flush(timeout_seconds)
 
     def export(self, timeout_seconds: float) -> bool:

@@ -689,7 +689,7 @@ def test_an_exporter_that_hangs_blocks_neither_the_job_nor_the_heartbeat() -> No
         assert time.monotonic() - started < LONGEST_SECONDS / 2
         go.set()
         assert flush(LONGEST_SECONDS)
-        assert exporter.names == ["first", *["step"] * 100, "second"]
+        assert exporter.names == ["first", "second", *["step"] * 100]
         assert (health().outbox_busy_seconds, health().outbox_length) == (0.0, 0)
 
 
@@ -1091,7 +1091,7 @@ with operation("job"), level("step"):
     os.kill(os.getpid(), signal.SIGTERM)
     threading.Event().wait(10)
 """
-    assert printed(body, returncode=143) == ["step interrupted 5", "job interrupted 0"]
+    assert printed(body, returncode=143) == ["job interrupted 0", "step interrupted 5"]
 
 
 def test_a_destructor_at_the_interpreters_end_is_harmless() -> None:
@@ -1145,7 +1145,7 @@ live = operation("live"); live.__enter__()
 """
     done = python(SCRIPT + body)
     assert done.returncode == 0, done.stderr
-    expected = ["2 completed", "rows completed 3", "job completed 0", "True", "live interrupted 0"]
+    expected = ["2 completed", "job completed 0", "rows completed 3", "True", "live interrupted 0"]
     assert done.stdout.splitlines() == expected
     assert done.stderr == ""
 
@@ -1167,7 +1167,7 @@ suspended = rows(); next(suspended)
 threading.Thread(target=work, daemon=True).start()
 inside.wait()
 """
-    assert printed(body) == ["thread interrupted 0", "rows interrupted 0", "block interrupted 0"]
+    assert printed(body) == ["thread interrupted 0", "block interrupted 0", "rows interrupted 0"]
 
 
 # --- two runtimes -----------------------------------------------------------------------------------------------------
