@@ -8,7 +8,7 @@ PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
 ACTIONLINT := $(or $(shell command -v actionlint 2>/dev/null),$(BIN)/actionlint)
 ACTIONLINT_VERSION := 1.7.12
 
-.PHONY: help demo test lint bench pictures docs faults coverage clean
+.PHONY: help demo test lint bench pictures docs dashboards faults coverage clean
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
@@ -25,6 +25,7 @@ lint: $(VENV)/.stamp-dev ## style, types, import contracts, workflows, spelling
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m dashboards --check
 	$(BIN)/mypy
 	$(BIN)/pyright
 	$(BIN)/codespell
@@ -44,6 +45,9 @@ docs: $(VENV)/.stamp-dev ## renew docs/telemetry.md from otel_progress/names.py
 	@mkdir -p docs
 	$(BIN)/python -W ignore::RuntimeWarning -m otel_progress.names > docs/telemetry.md.new
 	mv docs/telemetry.md.new docs/telemetry.md
+
+dashboards: $(VENV)/.stamp-dev ## renew dashboards/generated from dashboards/*.py (ARGS=--check compares)
+	$(BIN)/python -m dashboards $(ARGS)
 
 faults: $(VENV)/.stamp-dev ## renew docs/faults.md: a real stack in every kind of trouble (needs OTEL_PROGRESS_STACK)
 	@rm -f .fault-rows

@@ -11,13 +11,24 @@ from typing import TYPE_CHECKING, Any
 
 from otel_progress._api import advance, current, level, operation
 from otel_progress._level import Level
-from otel_progress._model import Change, ChildView, CounterValue, Estimate, Health, Sample, Snapshot
+from otel_progress._model import (
+    Change,
+    ChildView,
+    CounterValue,
+    Deviation,
+    Estimate,
+    Health,
+    HistorySource,
+    Profile,
+    Sample,
+    Snapshot,
+)
 from otel_progress._propagation import continue_from
 from otel_progress._read import Subscription, Watch, active, find, flush, health, history, on_change, watch
 from otel_progress._track import Track, track
 from otel_progress._workers import in_worker
 from otel_progress.errors import ConfigError, ProgressCancelled, ProgressError
-from otel_progress.names import State
+from otel_progress.names import DeviationKind, Severity, State
 
 if TYPE_CHECKING:
     from otel_progress.processors import ProgressSpanProcessor
@@ -28,14 +39,19 @@ __all__ = [
     "ChildView",
     "ConfigError",
     "CounterValue",
+    "Deviation",
+    "DeviationKind",
     "Estimate",
     "Handle",
     "Health",
+    "HistorySource",
     "Level",
+    "Profile",
     "ProgressCancelled",
     "ProgressError",
     "ProgressSpanProcessor",
     "Sample",
+    "Severity",
     "Snapshot",
     "State",
     "Subscription",

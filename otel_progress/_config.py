@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from math import inf
 from typing import Any, Final, cast
+from urllib.parse import urlsplit
 
 from otel_progress import _bounds
 from otel_progress.errors import ConfigError
@@ -15,6 +16,9 @@ from otel_progress.eta import DEFAULT_METHOD, METHODS
 PREFIX: Final = "OTEL_PROGRESS_"
 PROMETHEUS_PORT: Final = 9464
 """Default port of an OpenTelemetry Prometheus endpoint (specification, environment variables)."""
+
+HISTORY_PORTS: Final = {"tempo": 3200, "jaeger": 16686, "prometheus": 9090}
+"""Backends that earlier runs can be read from, and the port each answers on unless told otherwise."""
 
 _WORDS: Final = {
     "on": True,
@@ -75,6 +79,34 @@ def _port(value: object) -> int | None:
     return port
 
 
+def _store(value: object) -> str:
+    if value is None or isinstance(value, bool) or str(value).strip().lower() in _WORDS:
+        return "on" if value is not None and _boolean(value) else "off"
+    path = os.path.expanduser(os.fspath(cast("str", value)).strip())  # noqa: PTH111  # a text stays a text
+    if not os.path.isabs(path) or path.endswith("/"):  # noqa: PTH117  # as above
+        raise ValueError(value)
+    return path
+
+
+def _sources(value: object) -> tuple[str, ...]:
+    given = value.split(",") if isinstance(value, str) else value
+    texts: list[str] = list(given)  # type: ignore[call-overload]  # a wrong type raises, which is the point
+    return tuple(_source(text.strip()) for text in texts if text.strip())
+
+
+def _source(text: str) -> str:
+    kind, equals, url = text.partition("=")
+    if not equals and "://" in text:
+        kind, url = "", text
+    parts = urlsplit(url or f"http://127.0.0.1:{HISTORY_PORTS[kind]}")
+    port = parts.port  # raises where it is none
+    if not kind:  # the port tells
+        kind = {port: kind for kind, port in HISTORY_PORTS.items()}[port or 0]
+    if kind not in HISTORY_PORTS or parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc:
+        raise ValueError(kind)
+    return f"{kind}={parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+
+
 def _service_name(value: object) -> str | None:
     return None if value is None else _bounds.text(value, _bounds.NAME_LIMIT)
 
@@ -90,6 +122,14 @@ def _host(value: object) -> str:
     return host
 
 
+def _rules(value: object) -> tuple[Any, ...]:
+    rules = tuple(cast("Iterable[Any]", value))
+    for rule in rules:
+        if not (callable(rule.check) and rule.kind and rule.severity):
+            raise TypeError(value)
+    return rules
+
+
 def _redactor(value: object) -> Callable[[str], str]:
     if not callable(value):
         raise TypeError(value)
@@ -103,7 +143,9 @@ def _option(default: Any, parse: Callable[[object], Any], allowed: str) -> Any: 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """
-    Every setting. Each is an argument of `configure` and, but for ``redact``, a variable ``OTEL_PROGRESS_<NAME>``.
+    Every setting: an argument of `configure` and a variable ``OTEL_PROGRESS_<NAME>``.
+
+    Functions and objects (``rules`` and ``redact``) are arguments only.
 
     Attributes:
         enabled: Off turns every call of this package into nothing.
@@ -125,6 +167,12 @@ class Config:
         history_limit: Finished operations remembered in memory.
         live_levels_limit: Levels alive at once that have live metrics.
         label_sets_limit: Different (operation, level) pairs on metrics; the rest is one series named ``(other)``.
+        store: The file of live levels and finished runs on this machine: ``on`` is ``otel_progress/store.db`` in the
+            state folder. `configure` and the command line use it; a library alone does not.
+        store_details: Whether the store also keeps ids, titles, messages, metadata and error messages.
+        history: Backends that earlier runs are read from where the store has none: ``tempo=URL``, ``jaeger=URL``,
+            ``prometheus=URL``, or the word alone for its usual port on this machine. The first that knows any counts.
+        rules: Deviation rules of the program's own, beside ours; they run on our ticker's thread, and must be quick.
         redact: Function that masks secrets in error messages and stacks.
     """
 
@@ -147,6 +195,12 @@ class Config:
     history_limit: int = _option(100, _within(0, 100_000, int), "a number from 0 to 100000")
     live_levels_limit: int = _option(50_000, _within(1, 1_000_000, int), "a number from 1 to 1000000")
     label_sets_limit: int = _option(300, _within(1, 400, int), "a number from 1 to 400")
+    store: str = _option("on", _store, "off, on, or the absolute path of a file")
+    store_details: bool = _option(False, _boolean, "on, off")  # noqa: FBT003  # not a call of ours
+    history: tuple[str, ...] = _option(
+        (), _sources, "tempo=URL, jaeger=URL, prometheus=URL or these words alone, separated by commas; no passwords"
+    )
+    rules: tuple[Any, ...] = _option((), _rules, "rules: objects with kind, severity and check(run, held=)")
     redact: Callable[[str], str] = _option(_bounds.redact, _redactor, "a function from str to str")
 
     @classmethod
@@ -167,7 +221,7 @@ class Config:
             variable = PREFIX + name.upper()
             if name in given:
                 values[name] = _parse(name, given[name], option.metadata)
-            elif name != "redact" and environ.get(variable, "").strip():
+            elif name not in {"redact", "rules"} and environ.get(variable, "").strip():
                 values[name] = _parse(variable, environ[variable], option.metadata)
         return cls(**values)
 
@@ -176,5 +230,5 @@ def _parse(label: str, value: object, option: Mapping[str, Any]) -> Any:  # noqa
     try:
         return option["parse"](value)
     except (ValueError, TypeError, KeyError, OverflowError, AttributeError):
-        msg = f"{label} must be {option['allowed']}; got {value!r}"
+        msg = f"{label} must be {option['allowed']}; got {_bounds.redact(repr(value))}"
         raise ConfigError(msg) from None

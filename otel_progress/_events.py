@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from types import ModuleType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.util.types import AnyValue
 
@@ -12,6 +12,9 @@ from otel_progress import names
 from otel_progress._spans import Values, progress_attributes
 from otel_progress._state import LevelState
 from otel_progress.names import Event, State
+
+if TYPE_CHECKING:
+    from otel_progress._model import Deviation
 
 try:
     from opentelemetry import _logs as _logs_module
@@ -67,6 +70,23 @@ class Events:
         body = f"{level.name} is {state.value}" + (f": {reason}" if reason else "")
         self._emit(names.STATE_CHANGED, level, body, attributes, at_ns=at_ns)
 
+    def deviates(self, level: LevelState, at_ns: int, deviation: Deviation) -> None:
+        """Say that a level departs from what was expected of it, in the sentence for a person."""
+        severity = deviation.severity.name
+        self._emit(
+            names.DEVIATION_EVENT,
+            level,
+            deviation.sentence,
+            _deviation(level, deviation),
+            at_ns=at_ns,
+            severity=severity,
+        )
+
+    def recovered(self, level: LevelState, at_ns: int, deviation: Deviation) -> None:
+        """Say that a deviation is over."""
+        body = f"over: {deviation.sentence}"
+        self._emit(names.RECOVERED, level, body, _deviation(level, deviation), at_ns=at_ns)
+
     def ended(self, level: LevelState) -> None:
         """Say how a level ended."""
         ending = level.ending
@@ -114,6 +134,11 @@ class Events:
 def global_logger_provider() -> Any | None:  # noqa: ANN401  # the type is not public
     """Return the global logger provider, ``None`` where the Logs API has moved."""
     return None if _logs is None else _logs.get_logger_provider()
+
+
+def _deviation(level: LevelState, deviation: Deviation) -> Attributes:
+    kind, severity = deviation.kind.value, deviation.severity.value
+    return _identity(level) | {names.DEVIATION_KIND: kind, names.SEVERITY: severity}
 
 
 def _identity(level: LevelState) -> Attributes:

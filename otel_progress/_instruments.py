@@ -68,6 +68,13 @@ class Instruments:
             explicit_bucket_boundaries_advisory=names.DURATION_BOUNDARIES,
         )
 
+        self._eta_error = meter.create_histogram(
+            names.ETA_ERROR.name,
+            names.ETA_ERROR.unit,
+            names.ETA_ERROR.brief,
+            explicit_bucket_boundaries_advisory=names.ETA_ERROR_BOUNDARIES,
+        )
+
     def also(self, source: Source) -> None:
         """Show another runtime's numbers as well."""
         self._sources = (*self._sources, source)
@@ -83,6 +90,12 @@ class Instruments:
             attributes = label_attributes(level.runtime.registry.labels(level))
             attributes[names.OUTCOME] = level.ending.outcome._value_
             self._duration.record(max(level.ending.at - level.started, 0.0), attributes, level.context)
+
+    def record_eta_errors(self, level: LevelState, errors: Iterable[float]) -> None:
+        """Record how wrong the promises of an ended level were."""
+        attributes = label_attributes(level.runtime.registry.labels(level))
+        for error in errors:
+            self._eta_error.record(error, attributes, level.context)
 
     def _callback(self, metric: Metric) -> Callable[[CallbackOptions], Iterable[Observation]]:
         def observe(_: CallbackOptions) -> Iterable[Observation]:
@@ -114,7 +127,7 @@ class Instruments:
             for level in live:
                 labels = source.registry.labels(level)
                 groups[labels].append(level)
-                totals[labels].add(level.counts(), level.counters)
+                totals[labels].add(level.counts(), level.counters, level.onsets)
         view: View = {metric: [] for metric in names.METRICS}
         now, now_ns = self._clock.monotonic(), self._clock.wall_ns()
         for labels, levels in groups.items():
@@ -224,6 +237,11 @@ def _totals_rows(totals: Totals, levels: list[LevelState]) -> Iterator[tuple[Met
             yield names.ACTIVE, states.count(state), {names.STATE: state.value}
     for (name, unit), value in totals.counters.items():
         yield names.COUNTER, value, {names.COUNTER_NAME: name, names.COUNTER_UNIT: unit}
+    holding = {(held.kind, held.severity) for level in levels for held in level.deviations}
+    for (kind, severity), value in totals.onsets.items():
+        how = {names.DEVIATION_KIND: kind.value, names.SEVERITY: severity.value}
+        yield names.DEVIATIONS, value, how
+        yield names.DEVIATION, int((kind, severity) in holding), how
 
 
 def _fraction(levels: list[LevelState]) -> float | None:

@@ -402,11 +402,14 @@ class Level:
         id: str | None = None,  # noqa: A002  # the API's word
         title: str | None = None,
         unit: str | None = None,
+        key: Callable[[T], object] | None = None,
+        cost: Callable[[T], float] | None = None,
     ) -> Track[T]:
         """Return ``iterable`` tracked below this level; see the function `track`."""
         from otel_progress._track import Track  # noqa: PLC0415  # it is made of levels
 
-        return Track("level", given("items" if name is None else name, id, title, total, unit), self._state, iterable)
+        options = given("items" if name is None else name, id, title, total, unit)
+        return Track("level", options, self._state, iterable, key, cost)
 
     def snapshot(self) -> Snapshot:
         """Return how the level and its children stand now."""

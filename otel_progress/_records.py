@@ -339,7 +339,7 @@ def completion_record(tracer: Tracer, level: LevelState, span: LevelSpan) -> Non
     if ending is None or late is None:
         return
     span.settle()
-    own = {**_spans.identity(level, Record.COMPLETION), **_spans.progress_attributes(level)}
+    own = {**_spans.identity(level, Record.COMPLETION), **_spans.final_attributes(level)}
     own[names.OPEN_SPAN_ID] = f"{span.get_span_context().span_id:016x}"
     said = {key: value for key, value in span.attributes.items() if key not in own and key not in _spans.ETA_KEYS}
     for key in list(said)[LATE_LIMIT - len(own) :]:  # the SDK would drop the oldest, among them what says whose it is

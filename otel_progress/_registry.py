@@ -10,7 +10,7 @@ from typing import Final
 
 from otel_progress._contain import Tally
 from otel_progress._state import Counts, LevelState
-from otel_progress.names import State
+from otel_progress.names import DeviationKind, Severity, State
 
 OVERFLOW: Final = "(other)"
 """Operation, level or counter name of everything beyond the bounds on label sets."""
@@ -35,10 +35,16 @@ class Totals:
     skipped: float = 0
     bytes: float = 0
     counters: dict[tuple[str, str], float] = field(default_factory=dict)
+    onsets: dict[tuple[DeviationKind, Severity], int] = field(default_factory=dict)
     states: set[State] = field(default_factory=lambda: {State.RUNNING})
     """Live states seen: their `active` series stay, and go to 0."""
 
-    def add(self, counts: Counts, counters: dict[tuple[str, str], float] | None) -> None:
+    def add(
+        self,
+        counts: Counts,
+        counters: dict[tuple[str, str], float] | None,
+        onsets: dict[tuple[DeviationKind, Severity], int] | None,
+    ) -> None:
         """Add one level's numbers."""
         self.ok += counts.ok
         self.failed += counts.failed
@@ -47,10 +53,13 @@ class Totals:
         if counters:
             for key, value in list(counters.items()):
                 self.counters[key] = self.counters.get(key, 0) + value
+        if onsets:
+            for began, count in list(onsets.items()):
+                self.onsets[began] = self.onsets.get(began, 0) + count
 
     def merge(self, other: Totals) -> None:
         """Add what other levels have done."""
-        self.add(Counts(other.ok, other.failed, other.skipped, other.bytes), other.counters)
+        self.add(Counts(other.ok, other.failed, other.skipped, other.bytes), other.counters, other.onsets)
         self.states |= other.states
 
 
@@ -96,7 +105,7 @@ class Registry:
         try:
             self._live.pop(level.key, None)
             totals = self._of(level)
-            totals.add(level.final, level.counters)
+            totals.add(level.final, level.counters, level.onsets)
         finally:
             self._lock.release()
         if totals is self._totals.get(_OTHER):

@@ -10,6 +10,7 @@ from otel_progress._records import SPAN_BYTES, LevelSpan
 if TYPE_CHECKING:
     from otel_progress._runtime import Runtime
     from otel_progress._state import LevelState
+    from otel_progress.eta import Verdict
 
 CHECKPOINT_SHARE: Final = 0.1
 """Checkpoints come further and further apart, by this share of a level's age..."""
@@ -66,6 +67,11 @@ def end(level: LevelState) -> None:
     level.export()
     runtime.registry.remove(level)
     record_duration(level)
+    verdicts: tuple[Verdict, ...] = ()
+    with runtime.tally.containing("profile"):
+        verdicts = runtime.learning.conclude(level)
+        if verdicts and runtime.instruments is not None:
+            runtime.instruments.record_eta_errors(level, [verdict.error for verdict in verdicts])
     if level.announced and runtime.events.listening:
         with runtime.tally.containing("event"):
             runtime.events.ended(level)
@@ -77,6 +83,8 @@ def end(level: LevelState) -> None:
         runtime.holding[level.key] = level
     else:
         _send(level)
+    with runtime.tally.containing("store"):
+        runtime.learning.keep(level, verdicts)
 
 
 def _must_wait(level: LevelState, above: LevelState) -> bool:

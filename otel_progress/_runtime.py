@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import metrics, trace
 
-from otel_progress import _drain, _instruments, _report, _spans, names
+from otel_progress import _drain, _instruments, _report, _spans, _watching, names
 from otel_progress._adoption import Adoption
 from otel_progress._clock import SYSTEM_CLOCK
 from otel_progress._config import Config
@@ -25,17 +25,19 @@ from otel_progress._ending import Told, outcome_of, owner, tell
 from otel_progress._events import Events
 from otel_progress._exits import at_worker_exit
 from otel_progress._instruments import Instruments, Source, instruments_of
+from otel_progress._learning import Learning
 from otel_progress._model import Change, ChangeKind, Health
 from otel_progress._outbox import Outbox
 from otel_progress._registry import Registry
 from otel_progress._snapshot import DEPTH_SHOWN, snapshot
 from otel_progress._state import Ending, LevelState
 from otel_progress._ticker import Ticker
+from otel_progress._usage import Usage, usage
 from otel_progress.errors import ConfigError
 from otel_progress.names import State
 
 if TYPE_CHECKING:
-    from otel_progress._model import Clock
+    from otel_progress._model import Clock, Deviation
     from otel_progress.sdk import Handle
 
 TICK_BUDGET_SECONDS: Final = 0.02
@@ -92,6 +94,7 @@ class Runtime:
         self.ticker = Ticker(self.tick, self.tally) if ticker else None
         self.events = Events(logger_provider)
         self.adoption = Adoption(self)
+        self.learning = Learning(self)
         self.dropped: deque[tuple[LevelState, Moment | None]] = deque()
         """
         Levels whose iterator vanished, and when, and levels that could not be ended for want of stack: a destructor may
@@ -109,6 +112,7 @@ class Runtime:
         self._callbacks: tuple[Callback, ...] = ()
         self._callbacks_lock = threading.RLock()  # covers changes of the tuple; readers take it as it is
         self._next_key = 0
+        self._usage: Usage | None = None
         self._heartbeat_ns: int | None = None
         self._meters_seen: metrics.MeterProvider | None = None
         self._exit_hooked = False
@@ -194,16 +198,17 @@ class Runtime:
     @property
     def busy(self) -> bool:
         """Whether anything records or listens: without it there is no work for the threads."""
-        return self._recording or bool(self._callbacks)
+        return self._recording or bool(self._callbacks) or self.learning.store is not None
 
     def started(self, level: LevelState) -> None:
         """Take in a level that has started; its span has been started by the caller."""
         self.registry.add(level)
-        if not (self._recording or self._callbacks):
+        if not self.busy:
             return
         if self.ticker is not None:
             self.ticker.wake()
         if level.is_operation:
+            self.learning.prefetch(level)
             self.registry.saw(level)  # its series has its place before those of its levels, which may be many
         if level.is_operation or self.config.short_level_events:
             self._announce(level)
@@ -276,7 +281,7 @@ class Runtime:
         level.handle = None
         if level.parent is None:
             self.registry.remember(level)
-        if not (self._recording or self._callbacks):
+        if not self.busy:
             self.registry.remove(level)
             return
         if not level.announced and ending.at - level.started >= self.config.open_after_seconds:
@@ -343,23 +348,32 @@ class Runtime:
             with self.tally.containing("adoption"):
                 self.adoption.poll()
         levels = self.registry.live()
+        if levels:
+            self._usage = usage()
+        if levels or self.learning.unwritten:
+            self.learning.write_live()
         first = bisect_left(levels, self._next_key, key=lambda level: level.key) or len(levels)
         # Time as the process has it: a budget counts what the thread really takes from the program.
         until = time.perf_counter() + TICK_BUDGET_SECONDS
         self._next_key = 0
         for level in (*reversed(levels[:first]), *reversed(levels[first:])):
-            self._look_at(level, self.clock.monotonic())
+            now = self.clock.monotonic()
+            self._look_at(level, now)
+            if self.busy:
+                self._watch(level, now)
             if time.perf_counter() > until and self.ticker is not None:
                 self._next_key = level.key
                 break
-        return bool(levels or self.adoption.waiting)
+        return bool(levels or self.adoption.waiting or self.learning.unwritten)
 
     def _look_at(self, level: LevelState, now: float) -> None:
         state = level.state
         try:
             if self.adoption.levels:
                 self.adoption.refresh(level)
-            level.sample(now, self.config.eta_method)
+            if level.estimator is None:
+                self.learning.recall(level)
+            level.sample(now, self.config.eta_method, self._usage if level.is_operation else None)
         except Exception as error:  # noqa: BLE001  # one level's odd numbers must not stop the others
             self.tally.contain("sample", error)
         if not self.busy:
@@ -371,6 +385,24 @@ class Runtime:
         if self._callbacks and level.reported != (reported := (level.last_done, level.message, level.share)):
             level.reported = reported
             self._notify("advanced", level)
+
+    def _watch(self, level: LevelState, now: float) -> None:
+        """Check a level for deviations, and tell of those that began or are over. The ticker's thread alone does."""
+        try:
+            began, over = _watching.look(level, now, self.config.rules)
+        except Exception as error:  # noqa: BLE001  # as above
+            self.tally.contain("deviation", error)
+            return
+        told: tuple[tuple[ChangeKind, list[Deviation], Callable[..., None]], ...] = (
+            ("deviation", began, self.events.deviates),
+            ("recovered", over, self.events.recovered),
+        )
+        for kind, deviations, tell_of in told:
+            for deviation in deviations:
+                if self.events.listening:
+                    self.outbox.put(tell_of, level, self.clock.wall_ns(), deviation)
+                if self._callbacks:
+                    self._notify(kind, level, deviation)
 
     def freshen(self, level: LevelState, depth: int = DEPTH_SHOWN) -> None:
         """Sample a level and its children for a reader, where the last sample is old."""
@@ -394,11 +426,11 @@ class Runtime:
         with self._callbacks_lock:
             self._callbacks = tuple(other for other in self._callbacks if other is not callback)
 
-    def _notify(self, kind: ChangeKind, level: LevelState) -> None:
+    def _notify(self, kind: ChangeKind, level: LevelState, deviation: Deviation | None = None) -> None:
         if self.outbox.is_half_full:  # a callback that is too slow must not crowd out the spans
             self.tally.drop("changes_full")
             return
-        change = Change(kind, snapshot(level, self.clock.monotonic(), self.clock.wall_ns(), depth=0))
+        change = Change(kind, snapshot(level, self.clock.monotonic(), self.clock.wall_ns(), depth=0), deviation)
         self.outbox.put(self._call_back, change)
 
     def _call_back(self, change: Change) -> None:
@@ -432,6 +464,7 @@ class Runtime:
         self.reap()
         self.interrupt(reason)
         self.adoption.forget()
+        self.learning.close()
         flushed = self.flush(timeout_seconds)
         if self.ticker is not None:
             self.ticker.stop()
@@ -464,6 +497,7 @@ class Runtime:
             if error is not None:
                 self.thread_failed(error)
             self.interrupt()
+            self.learning.close()
             self.flush(EXIT_FLUSH_SECONDS)
 
     def _worker_failed(self, error: BaseException) -> None:
@@ -504,6 +538,7 @@ class Runtime:
         self.outbox._stopped = True  # forked by a callback, its thread is this one, and must not go on with the queue
         self.outbox = Outbox(self.tally)
         self.holding.clear()
+        self.learning.after_fork()
         self.ticker = self.ticker and Ticker(self.tick, self.tally)
         self.dropped.clear()
         self._heartbeat_ns = None

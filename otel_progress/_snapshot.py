@@ -71,6 +71,7 @@ def snapshot(level: LevelState, now: float, now_ns: int, *, depth: int = DEPTH_S
         children_live=len(live),
         children_finished=level.children_finished,
         children_failed=level.children_failed,
+        deviations=level.deviations,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -54,7 +55,7 @@ def finish(span: Span, level: LevelState) -> None:
     ending = level.ending
     if ending is None or not span.is_recording():  # not sampled, or ended by the program: OTel would log a warning
         return
-    span.set_attributes(progress_attributes(level))
+    span.set_attributes(final_attributes(level))
     tell_ending(span, ending)
     span.end(max(ending.at_ns, level.started_ns + 1))  # Jaeger warns of a span without length
 
@@ -101,12 +102,22 @@ def progress_attributes(level: LevelState, *, metadata: bool = True) -> Values:
         names.ERROR_TYPE: None if level.ending is None else level.ending.error_type,
     }
     attributes |= {key: text for key, text in texts.items() if text is not None}
+    if level.onsets:
+        attributes[names.DEVIATION_KINDS] = tuple(sorted({kind._value_ for kind, _ in list(level.onsets)}))
     if level.counters is not None:
         for (name, _), total in list(level.counters.items()):
             attributes[names.COUNTER_PREFIX + name] = float(total)
     if level.metadata is not None and metadata:
         for key, entry in level.metadata.items():
             attributes[names.METADATA_PREFIX + key] = entry
+    return attributes
+
+
+def final_attributes(level: LevelState) -> Values:
+    """Return what an ended level came to, and its profile, for whoever looks for earlier runs in the trace backend."""
+    attributes = progress_attributes(level)
+    if level.profile is not None:
+        attributes[names.PROFILE] = replace(level.profile, items=()).encode()  # backends cut long texts
     return attributes
 
 

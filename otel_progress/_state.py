@@ -10,12 +10,15 @@ from itertools import count, islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from otel_progress._bounds import LARGEST
-from otel_progress._model import ChildView, Estimate, Sample
-from otel_progress.eta import Estimator
-from otel_progress.names import State
+from otel_progress._model import ChildView, Deviation, Estimate, Profile, Sample
+from otel_progress.eta import Estimator, Promises
+from otel_progress.names import RATE_LIMIT_WAIT, STANDARD_COUNTERS, DeviationKind, Severity, State
 
 if TYPE_CHECKING:
     from otel_progress._bounds import Metadata
+    from otel_progress._keyed import Notes
+    from otel_progress._usage import Usage
+    from otel_progress.deviation import Monitor
 
 DEFAULT_UNIT: Final = "{item}"
 
@@ -41,6 +44,7 @@ _keys = count(1)
 _RUNNING: Final = State.RUNNING
 _FAILED: Final = State.FAILED
 _ABANDONED: Final = State.ABANDONED
+_WAITED: Final = (RATE_LIMIT_WAIT, STANDARD_COUNTERS[RATE_LIMIT_WAIT])
 
 _NEXT: Final[dict[State, frozenset[State]]] = {
     State.PENDING: frozenset({State.RUNNING}),
@@ -66,6 +70,7 @@ class Counts(NamedTuple):
 
 NO_COUNTS: Final = Counts(0, 0, 0, 0)
 _NOTHING_REPORTED: Final = (0.0, None, None)
+_NOTHING_SPENT: Final = (None, None, 0.0)
 
 
 @dataclass(slots=True)
@@ -158,6 +163,27 @@ class LevelState:
     estimator: Estimator | None
     estimate: Estimate | None
     rate: float | None
+    promises: Promises | None
+    earlier: tuple[Profile, ...]
+    """Earlier runs of this level, as far as they are known."""
+    calibration: float
+    """Log of the scale of the estimate's intervals, as earlier runs suggest it."""
+    notes: Notes | None
+    """What a `track` with ``key`` or ``cost`` notes of its items."""
+    spent: tuple[Estimator | None, Promises | None, float]
+    """What was learned of a level that has ended, and the units that it reached: for its profile."""
+    profile: Profile | None
+    """Of a level that has ended: what the next run is to know of it."""
+    usage: Usage | None
+    """Of the process, when the operation was sampled first; later samples are told the difference in processor time."""
+    peak_rss: float | None
+    cpu_seconds: float | None
+    newest: Sample | None
+    """What the estimator was told last; the monitor is told the same."""
+    monitor: Monitor | None
+    deviations: tuple[Deviation, ...]
+    """Those that hold; written by the ticker alone, as is the next."""
+    onsets: dict[tuple[DeviationKind, Severity], int] | None
     sampled_at: float | None
     last_done: float
     last_advance: float
@@ -233,6 +259,12 @@ class LevelState:
         self.counters = self.cancel_reason = None
         self.phases = self.children = self.finished = self.iterators = self.run_by = self.abandoned = None
         self.estimator = self.estimate = self.rate = self.sampled_at = self.resumed = None
+        self.newest = self.monitor = self.onsets = self.promises = self.notes = self.profile = None
+        self.usage = self.peak_rss = self.cpu_seconds = None
+        self.earlier = ()
+        self.calibration = 0.0
+        self.spent = _NOTHING_SPENT
+        self.deviations = ()
         self.runtime = self.handle = self.span = self.context = self.trace_ids = None
         if parent is None:
             self.root = self
@@ -324,7 +356,11 @@ class LevelState:
             self.state = ending.outcome
             self.ending = ending  # after the numbers: who sees it may read them without the lock
             self.cells.clear()  # whoever still advances finds no cell, and is told
-            self.passed = self.estimator = self.estimate = self.rate = None
+            if self.estimator is not None:
+                self.spent = (self.estimator, self.promises, self._reached_at_end())
+            self.promises = None
+            self.passed = self.estimator = self.estimate = self.rate = self.newest = self.monitor = None
+            self.deviations = ()
             if self.parent is not None:
                 self.parent.lost(self)
             if self.abandoned is not None and ending.outcome is _FAILED:
@@ -334,6 +370,25 @@ class LevelState:
             return True
         finally:
             self.lock.release()
+
+    def _reached_at_end(self) -> float:
+        """Return the units done at the end, as `sample` counts them."""
+        done = max(self.final.done - self._rewound, 0)
+        if self.total is not None:
+            return max(done, (self.final_fraction or 0.0) * self.total)
+        if self.phases:
+            return (self.final_fraction or 0.0) * sum(phase.weight for phase in self.phases.values())
+        return done
+
+    def hear(self, profiles: tuple[Profile, ...], calibration: float) -> None:
+        """Take in how earlier runs of this level went. Takes the lock."""
+        with self.lock:
+            if self.ending is not None or self.earlier:
+                return
+            self.earlier, self.calibration = profiles, calibration
+            if self.estimator is not None:
+                self.estimator.set_history(profiles, calibration)
+                self._tell_ahead(self.estimator)
 
     def lost(self, child: LevelState) -> None:
         """Take in that a child has ended; the caller has the lock."""
@@ -470,12 +525,35 @@ class LevelState:
     def _estimating(self, method: str) -> Estimator:
         """Return the estimator, made when it is first needed: most levels are too short for one."""
         if self.estimator is None:
-            self.estimator = Estimator(self.total, method=method)
+            self.estimator = Estimator(self.total, self.earlier, method, calibration=self.calibration)
             self.estimator.record(*(self.resumed or (0.0, self.started)))
+            self._tell_ahead(self.estimator)
         return self.estimator
 
-    def sample(self, now: float, method: str) -> bool:
-        """Look at the counts, feed the estimator, renew the estimate; return whether it advanced. Takes the lock."""
+    def _tell_ahead(self, estimator: Estimator) -> None:
+        if self.notes is not None:
+            if self.notes.all_keys is not None:
+                estimator.set_items(self.notes.all_keys)
+            if self.notes.all_cost is not None:
+                estimator.set_cost(self.notes.all_cost)
+
+    def _used(self, usage: Usage | None) -> tuple[float | None, float | None]:
+        """Return the processor seconds since the level was sampled first, and the resident bytes."""
+        if usage is None:
+            return None, None
+        if self.usage is None:
+            self.usage = usage
+        self.cpu_seconds = usage.cpu_seconds - self.usage.cpu_seconds
+        if usage.rss_bytes is not None:
+            self.peak_rss = max(self.peak_rss or 0.0, usage.rss_bytes)
+        return self.cpu_seconds, usage.rss_bytes
+
+    def sample(self, now: float, method: str, usage: Usage | None = None) -> bool:
+        """
+        Look at the counts, feed the estimator, renew the estimate; return whether it advanced. Takes the lock.
+
+        ``usage`` is what the process uses, where the level stands for it.
+        """
         with self.lock:
             if self.ending is not None:
                 return False
@@ -495,13 +573,27 @@ class LevelState:
                 units = max(units, self._reached)
             self._reached = 0.0 if self.total is None else units
             counts = self.counts()
-            estimator.observe(
-                Sample(now, units, total, counts.failed, counts.skipped, counts.bytes, quality=self.quality)
+            waited = self.counters.get(_WAITED, 0.0) if self.counters else 0.0
+            cpu, rss = self._used(usage)
+            self.newest = Sample(
+                now, units, total, counts.failed, counts.skipped, counts.bytes, waited, self.quality, cpu, rss
             )
-            children = islice(list((self.children or {}).values()), LIVE_CHILDREN_WEIGHED)
+            if self.notes is not None:
+                for key, seconds, cost in self.notes.drain():
+                    estimator.observe_item(key, seconds, cost)
+            estimator.observe(self.newest)
+            children = list(islice(list((self.children or {}).values()), LIVE_CHILDREN_WEIGHED))
             self.estimate = estimator.estimate(
-                now, [ChildView(child.share, child.weight, child.estimate) for child in children]
+                now,
+                [
+                    ChildView(child.share, child.weight, child.estimate, len(children) > 1, child.name)
+                    for child in children
+                ],
             )
+            if self.estimate is not None:
+                if self.promises is None:
+                    self.promises = Promises()
+                self.promises.add(estimator.active_seconds(now), self.estimate)
             self.rate = estimator.rate(now) if self.total is not None or not self.phases else None
             self.sampled_at = now
             return advanced

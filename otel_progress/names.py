@@ -54,6 +54,27 @@ class Record(StrEnum):
     CONTINUATION = "continuation"
 
 
+class DeviationKind(StrEnum):
+    """In which way a run departs from what was to be expected; the value of ``progress.deviation.kind``."""
+
+    STALLED = "stalled"
+    SLOW = "slow"
+    OVERDUE = "overdue"
+    ERROR_RATE = "error_rate"
+    LOW_THROUGHPUT = "low_throughput"
+    QUALITY = "quality"
+    RATE_LIMITED = "rate_limited"
+    RESOURCES = "resources"
+    CUSTOM = "custom"
+
+
+class Severity(StrEnum):
+    """How much a deviation matters; the value of ``progress.severity``."""
+
+    WARN = "warn"
+    ERROR = "error"
+
+
 @dataclass(frozen=True, slots=True)
 class Attribute:
     """One attribute key: its value type, where it appears and what it means."""
@@ -106,6 +127,7 @@ _PROMETHEUS_UNITS: Final = {
     "": "",
     "{item}": "",
     "{level}": "",
+    "{deviation}": "",
     "{record}": "",
     "{error}": "",
     "By": "bytes",
@@ -144,11 +166,15 @@ COUNTER_PREFIX: Final = "progress.counter."
 ITEM_OUTCOME: Final = "progress.item.outcome"
 COUNTER_NAME: Final = "progress.counter.name"
 COUNTER_UNIT: Final = "progress.counter.unit"
+DEVIATION_KIND: Final = "progress.deviation.kind"
+DEVIATION_KINDS: Final = "progress.deviation.kinds"
+SEVERITY: Final = "progress.severity"
 REASON: Final = "progress.reason"
 SIGNAL: Final = "progress.signal"
 PREVIOUS_STATE: Final = "progress.state.previous"
 DURATION: Final = "progress.duration"
 ERROR_TYPE: Final = "error.type"
+PROFILE: Final = "progress.profile"
 EXCEPTION_EVENT: Final = "exception"
 EXCEPTION_TYPE: Final = "exception.type"
 EXCEPTION_MESSAGE: Final = "exception.message"
@@ -203,6 +229,13 @@ ATTRIBUTES: Final = (
         "spans, metrics, events",
         "How the level ended: " + ", ".join(f"`{s}`" for s in OUTCOMES) + ".",
     ),
+    Attribute(
+        PROFILE,
+        "string",
+        "spans",
+        "On records of levels that ended: how the run went, as JSON of at most 1 KB (`Profile.encode()`); read back as "
+        "the history of the next run.",
+    ),
     Attribute(DURATION, "double", "events", "Seconds from start to end."),
     Attribute(QUALITY, "double", "spans, events", "The last `set_quality`, 0 to 1."),
     Attribute(COUNTER_PREFIX + "<name>", "double", "spans, events", "Final value of one named counter."),
@@ -210,6 +243,16 @@ ATTRIBUTES: Final = (
     Attribute(ITEM_OUTCOME, "string", "metrics", "What became of the items: `ok`, `failed`, `skipped`."),
     Attribute(COUNTER_NAME, "string", "metrics", "Name of a named counter."),
     Attribute(COUNTER_UNIT, "string", "metrics", "Unit of a named counter."),
+    Attribute(
+        DEVIATION_KIND,
+        "string",
+        "metrics, events",
+        "How the level departs from what was expected: " + ", ".join(f"`{kind}`" for kind in DeviationKind) + ".",
+    ),
+    Attribute(DEVIATION_KINDS, "string[]", "spans, events", "The kinds of deviation that the level has had so far."),
+    Attribute(
+        SEVERITY, "string", "metrics, events", "How much a deviation matters: `warn` or `error`; it can rise meanwhile."
+    ),
     Attribute(REASON, "string", "metrics", "Why something of ours was dropped, ignored or contained."),
     Attribute(SIGNAL, "string", "metrics", "What waits for its backend: `traces`, `logs`."),
     Attribute(ERROR_TYPE, "string", "spans, events", "Class of the exception that ended the level."),
@@ -282,6 +325,27 @@ COUNTER: Final = Metric(
 QUALITY_GAUGE: Final = Metric(
     "progress.quality", "observable gauge", "", "Lowest quality of the live levels, 0 to 1.", _LABELS
 )
+ETA_ERROR: Final = Metric(
+    "progress.eta.error",
+    "histogram",
+    "",
+    "How wrong the promised time left was, |ln(promised / true)|, at a quarter, half and three quarters of the time.",
+    _LABELS,
+)
+DEVIATION: Final = Metric(
+    "progress.deviation",
+    "observable gauge",
+    "{deviation}",
+    "1 while a live level deviates from what was expected of it, 0 once that is over.",
+    (*_LABELS, DEVIATION_KIND, SEVERITY),
+)
+DEVIATIONS: Final = Metric(
+    "progress.deviations",
+    "observable counter",
+    "{deviation}",
+    "Deviations that began in this process, ever; one that becomes an error counts there as well.",
+    (*_LABELS, DEVIATION_KIND, SEVERITY),
+)
 TELEMETRY_DROPPED: Final = Metric(
     "progress.telemetry.dropped",
     "observable counter",
@@ -329,6 +393,9 @@ METRICS: Final = (
     LEVEL_DURATION,
     COUNTER,
     QUALITY_GAUGE,
+    ETA_ERROR,
+    DEVIATION,
+    DEVIATIONS,
     TELEMETRY_DROPPED,
     TELEMETRY_IGNORED,
     TELEMETRY_CONTAINED,
@@ -341,6 +408,9 @@ DURATION_BOUNDARIES: Final = (
 )
 """Advisory bucket boundaries of the duration histogram in seconds: from service calls to jobs of three days."""
 
+ETA_ERROR_BOUNDARIES: Final = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.4, 0.7, 1.0, 1.5, 2.0, 3.0)
+"""Advisory bucket boundaries of the error of promises: 0.05 is 5 %, 0.22 a factor of 1.25, 0.7 a factor of 2."""
+
 # --- events -----------------------------------------------------------------------------------------------------------
 
 STARTED: Final = Event("progress.started", "INFO", "An operation started, or a level outlived `open_after`.")
@@ -352,10 +422,18 @@ COMPLETED: Final = Event(
     "progress.completed", "INFO", "An operation or long level ended; WARN when not as `completed`."
 )
 FAILED_EVENT: Final = Event("progress.failed", "ERROR", "An operation or long level failed.")
+DEVIATION_EVENT: Final = Event(
+    "progress.deviation",
+    "WARN",
+    "A level departs from what was expected of it, as the body says; ERROR for grave ones.",
+)
+RECOVERED: Final = Event("progress.recovered", "INFO", "A deviation is over.")
 
-EVENTS: Final = (STARTED, CHECKPOINT, STATE_CHANGED, COMPLETED, FAILED_EVENT)
+EVENTS: Final = (STARTED, CHECKPOINT, STATE_CHANGED, COMPLETED, FAILED_EVENT, DEVIATION_EVENT, RECOVERED)
 
 # --- named counters ---------------------------------------------------------------------------------------------------
+
+RATE_LIMIT_WAIT: Final = "rate_limit_wait_seconds"
 
 STANDARD_COUNTERS: Final = {
     "tokens": "{token}",
@@ -364,7 +442,7 @@ STANDARD_COUNTERS: Final = {
     "api_calls": "{call}",
     "api_failures": "{call}",
     "rate_limit_hits": "{hit}",
-    "rate_limit_wait_seconds": "s",
+    RATE_LIMIT_WAIT: "s",
 }
 """Counters with a fixed meaning, and their units; `count()` takes any other name as well."""
 

@@ -21,6 +21,7 @@ from otel_progress.errors import ConfigError
 if TYPE_CHECKING:
     from typing import Self
 
+    from otel_progress.deviation import Rule
     from otel_progress.terminal import TerminalView
 
 SHUTDOWN_SECONDS: Final = 5.0
@@ -68,6 +69,8 @@ class Handle:
                 "prometheus",
                 "otel_progress: a MeterProvider is set already; add a PrometheusMetricReader to it yourself",
             )
+        if config.enabled:
+            _open_store(config, runtime)
         if config.enabled and config.terminal != "off":
             self._view = _terminal(config, runtime)
         if config.enabled:
@@ -179,6 +182,10 @@ def configure(
     history_limit: int | None = None,
     live_levels_limit: int | None = None,
     label_sets_limit: int | None = None,
+    store: str | os.PathLike[str] | bool | None = None,
+    store_details: bool | None = None,
+    history: str | Iterable[str] | None = None,
+    rules: Iterable[Rule] | None = None,
     redact: Callable[[str], str] | None = None,
 ) -> Handle:
     """
@@ -228,6 +235,14 @@ def _adopt_spans(*providers: object) -> list[Callable[[], object]]:
     from otel_progress.processors import install  # noqa: PLC0415  # there is an SDK
 
     return [install(provider, "configure") for provider in providers]
+
+
+def _open_store(config: Config, runtime: _runtime.Runtime) -> None:
+    """Keep what happens for later runs, and learn from earlier ones, as the settings say."""
+    from otel_progress.store import open_history, open_store  # noqa: PLC0415  # SQLite is loaded by programs only
+
+    store = open_store(config, runtime.tally)
+    runtime.learning.open(store, open_history(config, runtime.tally, store=store, service=config.service_name))
 
 
 def _terminal(config: Config, runtime: _runtime.Runtime) -> TerminalView:

@@ -1,37 +1,27 @@
-"""The estimator: the work and time of the whole run and of its recent part, aged by silence."""
+"""The estimator: takes samples in, asks the method, and gives the answer an interval and words."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from math import exp, expm1, isfinite, log, log1p, sqrt
-from typing import Final
+from collections.abc import Iterable, Sequence
+from math import exp, inf, isfinite, log
+from typing import Any, Final
 
-from otel_progress._model import ChildView, Estimate, Sample
+from otel_progress._model import ChildView, Estimate, Profile, Sample
 from otel_progress.errors import ConfigError
+from otel_progress.eta._blend import Answer, Blend, road_of
+from otel_progress.eta._factors import factors
+from otel_progress.eta._history import History
+from otel_progress.eta._items import ItemLog, KnownItems
+from otel_progress.eta._pace import RECENT_SHARE, Pace
+from otel_progress.eta._series import Series
+from otel_progress.eta._sizes import Sizes
+from otel_progress.eta._tree import PhaseLog, Phases, side_by_side
 
-METHODS: Final = {"linear": 0.0, "exponential": 50.0}
-"""
-Method -> how many times the recent work and time count beside those of the whole run.
+METHODS: Final = ("adaptive", "exponential", "history", "linear")
+DEFAULT_METHOD: Final = "adaptive"
 
-The whole run keeps a small say in ``exponential``: without it one long stall looks like the new speed, and the estimate
-jumps up when work goes on at last (travel of the promised end 150 run lengths, with it 13, on a set of 45 traces).
-"""
-
-DEFAULT_METHOD: Final = "exponential"
-
-_MEMORY: Final = 0.2
-"""The recent part: evidence is forgotten with a time constant of this share of the active time so far."""
-
-_LEAST_RESIDUAL: Final = 0.25
-"""Share of the usual time: the least that the step in hand is taken to need, as nobody knows when it is done."""
-
-_LOW_SCALES: Final = 1.28
-_HIGH_SCALES: Final = 1.9
-"""Ends of the 80 % interval in scales of log time. The upper is wider: runs slow down further than they speed up."""
-
-_WIDEST_SCALE: Final = 30.0
-_SHORTEST_GAP_SECONDS: Final = 1e-12
-_FEW_CHANGES: Final = 5
+_WIDEST: Final = 600.0
+"""Half an interval in log time, beyond which numbers end."""
 
 
 class Estimator:
@@ -45,114 +35,173 @@ class Estimator:
 
     Args:
         total: Units in all, ``None`` while unknown.
-        history: Profiles of earlier runs; none of the methods here uses them.
-        method: ``"linear"``, the speed of the whole run, or ``"exponential"``, mostly that of its last fifth.
+        history: Profiles of earlier runs of the same level, in any order; those that completed are used.
+        method: ``"adaptive"``, a mixture of predictors by how they would have done in this very run, and the earlier
+            runs while they explain it; ``"history"``, the earlier runs whatever happens, else the mixture;
+            ``"linear"``, the speed of the whole run; ``"exponential"``, mostly that of its last fifth.
+        calibration: Log of the scale of intervals, as `recalibrated` returned it for the run before.
 
     Raises:
         ConfigError: There is no such method.
     """
 
     __slots__ = (
-        "_changed_at",
-        "_changes",
-        "_done",
-        "_gaps",
-        "_grown",
-        "_growth",
-        "_origin",
+        "_blend",
+        "_calibration",
+        "_history",
+        "_items",
+        "_known",
+        "_longest_silence",
+        "_offset",
+        "_pace",
         "_paused_at",
-        "_paused_seconds",
-        "_recent_share",
-        "_seconds",
-        "_started_at",
+        "_phase_log",
+        "_phases",
+        "_series",
+        "_sizes",
         "_total",
-        "_units",
+        "_waited",
+        "_work",
         "method",
     )
 
-    _done: float
-    _changed_at: float
-    _changes: int
-    _units: float
-    _seconds: float
-    _gaps: float
-    _growth: float
-    _grown: float
+    _pace: Pace
+    _series: Series
+    _blend: Blend
 
     def __init__(
         self,
         total: float | None = None,
-        history: Iterable[object] = (),  # noqa: ARG002  # part of the seam, for methods that learn
+        history: Iterable[Profile] = (),
         method: str = DEFAULT_METHOD,
+        *,
+        calibration: float = 0.0,
     ) -> None:
         if method not in METHODS:
-            msg = f"method must be one of {', '.join(sorted(METHODS))}, got {method!r}"
+            msg = f"method must be one of {', '.join(METHODS)}, got {method!r}"
             raise ConfigError(msg)
         self.method = method
-        self._recent_share = METHODS[method]
+        self._calibration = calibration
+        self._history: History | None = None
+        self._known: KnownItems | None = None
+        self._phases: Phases | None = None
+        self._items: ItemLog | None = None
+        self._sizes: Sizes | None = None
+        self._phase_log: PhaseLog | None = None
         self._total = total
-        self._started_at: float | None = None
+        self._offset: float | None = None  # when it would have started, had there been no pauses
         self._paused_at: float | None = None
-        self._paused_seconds = 0.0
+        self._waited = self._longest_silence = self._work = 0.0
         self._measure_from(0.0, 0.0)
+        self.set_history(history)
+
+    # --- what happens ---------------------------------------------------------------------------------------------
+
+    def set_history(self, history: Iterable[Profile], calibration: float | None = None) -> None:
+        """
+        Take in the earlier runs, and the log of the scale of intervals; both may be loaded while the level runs.
+
+        Once, before items are seen.
+        """
+        if calibration is not None:
+            self._calibration = calibration
+        profiles = tuple(history)
+        if not profiles or self.method not in {"adaptive", "history"}:
+            return
+        found = History(profiles)
+        if found.runs:
+            self._history = found
+            self._known = KnownItems(found.runs) or None
+            self._phases = Phases(found.runs) or None
 
     def observe(self, sample: Sample) -> None:
         """Take one sample in; a ``done`` below the last one starts the measurement anew from there."""
         self.set_total(sample.total, sample.now)
         self.record(sample.done, sample.now)
+        self._waited = sample.waited
 
     def record(self, done: float, now: float) -> None:
         """Take in that ``done`` units are done at ``now``."""
+        pace = self._pace
+        offset = self._offset
+        if offset is None or self._paused_at is not None or not pace.done < done < inf or not now < inf:
+            self._record_rare(done, now)
+            return
+        active = now - offset
+        changed_at = pace.changed_at
+        if active < changed_at:
+            active = changed_at  # the clock went back
+        elif active - changed_at > self._longest_silence:
+            self._longest_silence = active - changed_at
+        pace.take(done, active)
+        self._series.add(active, done, self._work)
+
+    def _record_rare(self, done: float, now: float) -> None:
+        """Take in the start, a rewind, what comes during a pause, and what is no advance."""
+        pace = self._pace
         if not (isfinite(done) and isfinite(now)):
             return
-        if self._started_at is None:
-            self._started_at = now
+        if self._offset is None:
+            self._offset = now
             if self._paused_at is not None:
                 self._paused_at = now
             self._measure_from(done, 0.0)
-            return
-        active = self._active(now)
-        if done < self._done:
-            self._measure_from(done, active)
-        elif done > self._done:
-            self._take(done - self._done, active)
-            self._done = done
-            self._changed_at = active
+        elif done < pace.done:
+            self._measure_from(done, self._active(now))
+        elif done > pace.done:
+            active = self._active(now)
+            pace.take(done, active)
+            self._series.add(active, done, self._work)
 
     def _measure_from(self, done: float, active: float) -> None:
         """Start measuring at this point; earlier speeds say nothing about what follows."""
-        self._origin = (done, active)
-        self._done = done
-        self._changed_at = active  # active seconds since the start, at the last change of done
-        self._changes = 0
-        # The recent part, forgotten bit by bit: units, seconds, gaps between changes, units the total grew by.
-        self._units = self._seconds = self._gaps = self._growth = 0.0
-        self._grown = 0.0  # since the last change
-
-    def _take(self, units: float, active: float) -> None:
-        seconds = active - self._changed_at
-        memory = _MEMORY * (active - self._origin[1])
-        constants = min(seconds / memory, 1 / _MEMORY) if memory > 0 else 0.0
-        kept = exp(-constants)
-        # The gap is as long as it is: its older part is forgotten in part already. Mean of exp(-x) over the gap.
-        weight = -expm1(-constants) / constants if constants > 0 else 1.0
-        self._units = self._units * kept + units * weight
-        self._seconds = self._seconds * kept + seconds * weight
-        self._gaps = self._gaps * kept + weight
-        self._growth = self._growth * kept + self._grown * weight
-        self._grown = 0.0
-        self._changes += 1
+        self._pace = Pace(done, active)
+        self._series = Series(active, done, self._work)
+        self._blend = Blend()
 
     def set_total(self, total: float | None, now: float) -> None:  # noqa: ARG002  # part of the seam
         """Take in a total that is new, grown, shrunk or lost."""
+        if total == self._total:
+            return
         if total is not None and not isfinite(total):
             total = None
-        if self._changes and total is not None and self._total is not None:  # before the first advance it is set up
-            self._grown += total - self._total
+        if total is not None and self._total is not None:
+            self._pace.grow(total - self._total)
         self._total = total
 
-    def observe_item(self, key: str, seconds: float, cost: float | None = None) -> None:
-        """Take in what one item cost; for methods that learn, ignored here."""
+    def observe_item(self, key: str | None, seconds: float, cost: float | None = None) -> None:
+        """
+        Take in what one item took, before it is recorded as done.
+
+        Args:
+            key: What the item is called in every run; its cost is remembered, and known ones place this run exactly.
+            seconds: How long it was worked on.
+            cost: Its size in any unit that has to do with the time; used where `set_cost` told the size of all.
+        """
+        if key is not None and isfinite(seconds):
+            if self._items is None:
+                self._items = ItemLog()
+            self._items.add(key, seconds)
+            if self._known is not None:
+                self._known.add(key)
+                self._work = self._known.done
+        if cost is not None and isfinite(cost) and cost > 0:
+            if self._sizes is None:
+                self._sizes = Sizes()
+            self._sizes.done += cost
+            if self._known is None:
+                self._work = self._sizes.done
+
+    def set_items(self, keys: Iterable[str]) -> None:
+        """Take in the keys of all items, where they are known ahead: then what is left of them is known as well."""
+        if self._known is not None:
+            self._known.tell(keys)
+
+    def set_cost(self, cost: float | None) -> None:
+        """Take in the size of all items together, in the unit of their ``cost``, where it is known ahead."""
+        if self._sizes is None:
+            self._sizes = Sizes()
+        self._sizes.total = cost if cost is not None and isfinite(cost) else None
 
     def pause(self, now: float) -> None:
         """Stop the clock: nothing until `resume` counts as time worked."""
@@ -162,108 +211,143 @@ class Estimator:
     def resume(self, now: float) -> None:
         """Start the clock again."""
         if self._paused_at is not None:
-            if self._started_at is not None:
-                self._paused_seconds += max(0.0, now - self._paused_at)
+            if self._offset is not None:
+                self._offset += max(0.0, now - self._paused_at)
             self._paused_at = None
+
+    # --- what is said ---------------------------------------------------------------------------------------------
+
+    def active_seconds(self, now: float) -> float:
+        """Return the seconds worked since the start, pauses taken out; 0 before it."""
+        return 0.0 if self._offset is None else self._active(now)
+
+    def _active(self, now: float) -> float:
+        assert self._offset is not None  # noqa: S101  # callers checked
+        until = now if self._paused_at is None else min(now, self._paused_at)
+        return max(until - self._offset, self._pace.changed_at)  # it never goes back
+
+    @property
+    def _recent_share(self) -> float:
+        return 0.0 if self.method == "linear" else RECENT_SHARE
 
     def rate(self, now: float) -> float | None:
         """Return units per second, aged by silence; ``None`` before the first advance."""
-        pace = self._pace(self._overdue(now))
-        rate = 1 / pace if pace else None
+        if self._offset is None:
+            return None
+        seconds = self._pace.seconds_per_unit(self._recent_share, self._pace.overdue(self._active(now)))
+        rate = 1 / seconds if seconds else None
         return rate if rate is not None and isfinite(rate) else None
 
     def estimate(self, now: float, children: Iterable[ChildView] = ()) -> Estimate | None:
         """
         Return the time left as seen at ``now``, or ``None`` while it cannot be known.
 
-        Unknown means: no advance yet, no total, or more done than the total. No parent ends before its children, so
-        the early ends of theirs are a floor. Only those: children that share workers speed up when a sibling ends, and
-        our own pace knows that already.
+        Unknown means: no advance yet or no total, and no earlier run to go by; or more done than the total. Where the
+        children at work are phases that an earlier run went through, they are asked; where parallel children have all
+        that is left in hand, the last of them. No parent ends before its children, so the early ends of theirs are a
+        floor. Only those: children that share workers speed up when a sibling ends, and our own pace knows that.
         """
-        interval = self._interval(now)
-        if interval is None:
+        if self._offset is None:
             return None
-        floor = max((child.eta.low for child in children if child.eta is not None), default=0.0)
-        low, expected, high = (max(end, floor) for end in interval)
-        # 1 for a point, 1/2 for an interval of a factor e.
-        confidence = 1.0 / (1.0 + log(high / low)) if low > 0 else float(high == 0)
+        active = self._active(now)
+        views = tuple(children)
+        assumed = None
+        total = self._total
+        if total is None and self._history is not None and (self._history.total or 0.0) > self._pace.done:
+            total = assumed = self._history.total
+        slowness: float | None = None
+        length_only = False
+        floor = 0.0
+        interval = self._by_phases(views, active)
+        if interval is not None:
+            *ends, slowness = interval  # which knows of the children what there is to know
+        else:
+            floor = max((child.eta.low for child in views if child.eta is not None), default=0.0)
+            found = self._by_counts(total, active)
+            ends = [] if found is None else _ends(found, self._pace.growing(), exp(self._calibration))
+            slowness = None if found is None or found.say < 0.5 else found.slowness  # noqa: PLR2004  # half the say
+            if total is not None and found is not None and (last := side_by_side(views, total - self._pace.done)):
+                ends = list(last)
+            if not ends and self._total is None and self._history is not None and self._history.length is not None:
+                ends, length_only = list(self._history.length.left(active)), True
+        if not ends or not isfinite(ends[2]):
+            return None
+        low, expected, high = (max(end, floor) for end in ends)
+        pace = self._pace
+        overdue = pace.overdue(active)
         return Estimate(
             expected=expected,
             low=low,
             high=high,
-            confidence=confidence,
+            # 1 for a point, 1/2 for an interval of a factor e.
+            confidence=1.0 / (1.0 + log(high / low)) if low > 0 else float(high == 0),
             method=self.method,
-            factors=self._factors(now),
+            factors=factors(
+                paused=self._paused_at is not None,
+                silent=active - pace.changed_at if overdue > pace.gap() else None,
+                growing=pace.growing() > 0,
+                changes=pace.changes,
+                waited=self._waited,
+                active=active,
+                slowness=slowness,
+                assumed_total=assumed,
+                length_only=length_only,
+            ),
         )
 
-    def _interval(self, now: float) -> tuple[float, float, float] | None:
-        """Low, expected and high seconds left by our own counts."""
-        if self._total is None or self._started_at is None or self._done > self._total:
+    def _by_phases(self, children: Sequence[ChildView], active: float) -> tuple[float, float, float, float] | None:
+        """Return low, expected and high seconds left and the slowness by the phases of an earlier run."""
+        if any(child.name is not None for child in children):
+            if self._phase_log is None:
+                self._phase_log = PhaseLog()
+            self._phase_log.look(children, active)
+        if self._phases is None or self._phase_log is None:
             return None
-        left = self._total - self._done
+        return self._phases.outlook(children, self._phase_log, active)
+
+    def _by_counts(self, total: float | None, active: float) -> Answer | None:
+        """Return the answer of the method by our own counts."""
+        pace, series = self._pace, self._series
+        if total is None or pace.done > total:
+            return None
+        left = total - pace.done
         if left == 0:
-            return 0.0, 0.0, 0.0
-        overdue = self._overdue(now)
-        pace, usual_pace = self._pace(overdue), self._pace(0.0)
-        if not pace or not usual_pace or not self._units > 0:
-            return None
-        # The step in hand counts down in real time, but never to nothing: one that is late is late by as much again.
-        step = self._units / self._gaps
-        in_hand = min(step, left)
-        silent = (self._active(now) - self._changed_at) * in_hand / step
-        usual = in_hand * usual_pace
-        in_hand_seconds = max(usual - silent, _LEAST_RESIDUAL * usual, overdue * in_hand / step)
-        growth = self._growing()
-        expected = (in_hand_seconds + (left - in_hand) * pace) * (1.0 + growth / 2)
-        scale = self._scale(pace, overdue)
-        low, high = expected * exp(-_LOW_SCALES * scale), expected * exp(_HIGH_SCALES * scale) * (1.0 + growth)
-        return (low, expected, high) if isfinite(high) else None
+            return Answer(0.0, 0.0, 0.0)
+        if self.method in {"linear", "exponential"}:
+            return self._blend.by_pace(pace, left, active, self._recent_share)
+        own = self._blend.adaptive(pace, series, left, active, self._sizes if self._known is None else None)
+        road = None if self._history is None else road_of(self._history, self._known, pace, series, total)
+        if road is None:
+            return own
+        return self._blend.with_history(own, road, pace, active, trusted=self.method == "history")
 
-    def _active(self, now: float) -> float:
-        """Seconds worked since the start, pauses taken out, never going back."""
-        assert self._started_at is not None  # noqa: S101  # callers checked
-        until = now if self._paused_at is None else min(now, self._paused_at)
-        return max(until - self._started_at - self._paused_seconds, self._changed_at)
+    def finish(self, done: float, now: float) -> None:
+        """Take in how many units were done at the end, at ``now``; fewer than were seen are not believed."""
+        self.record(max(done, self._pace.done), now)
 
-    def _gap(self) -> float:
-        """Seconds between two changes, usually."""
-        return max(self._seconds / self._gaps, _SHORTEST_GAP_SECONDS) if self._gaps > 0 else 0.0
+    def profile(self, now: float, *, outcome: str = "completed", **more: Any) -> Profile:  # noqa: ANN401  # as Profile
+        """Return this run as history for the next; ``more`` are the fields of a profile that counts do not tell."""
+        active = self.active_seconds(now)
+        rows = [*zip(self._series.times, self._series.units, strict=True), (active, self._pace.done)]
+        return Profile.from_samples(
+            [(0.0, rows[0][1]), *rows],
+            self._total,
+            outcome=outcome,
+            phases=() if self._phase_log is None else self._phase_log.shares(active),
+            longest_pause=max(self._longest_silence, active - self._pace.changed_at) if self._pace.changes else None,
+            waited_seconds=self._waited,
+            items=() if self._items is None else self._items.costs(),
+            **more,
+        )
 
-    def _overdue(self, now: float) -> float:
-        """Seconds of silence beyond the usual gap."""
-        if self._started_at is None or not self._gaps > 0:
-            return 0.0
-        return max(self._active(now) - self._changed_at - self._gap(), 0.0)
 
-    def _pace(self, overdue: float) -> float | None:
-        """Seconds per unit, with the silence charged; ``None`` before the first advance."""
-        done, active = self._origin
-        seconds = self._recent_share * (self._seconds + overdue) + (self._changed_at - active + overdue)
-        units = self._recent_share * self._units + (self._done - done)
-        return seconds / units if units > 0 and seconds > 0 and isfinite(seconds / units) else None
+def _ends(answer: Answer, growth: float, scale: float) -> list[float]:
+    """
+    Return low, expected and high seconds left.
 
-    def _growing(self) -> float:
-        """Units the total gains for each unit done, 0..1: extrapolating more than that makes it worse."""
-        return min(max(self._growth / self._units, 0.0), 1.0) if self._units > 0 else 0.0
-
-    def _scale(self, pace: float, overdue: float) -> float:
-        """Half width of the interval in log time: few advances, a speed that drifts, and silence widen it."""
-        done, active = self._origin
-        mean_pace = (self._changed_at - active + overdue) / (self._done - done)
-        recent_pace = (self._seconds + overdue) / self._units if self._units > 0 else pace
-        drift = abs(log(mean_pace / recent_pace)) if mean_pace > 0 and recent_pace > 0 else 0.0
-        scale = 0.25 + 0.6 / sqrt(self._changes) + 0.5 * drift + 0.25 * log1p(overdue / self._gap())
-        return min(scale, _WIDEST_SCALE)
-
-    def _factors(self, now: float) -> tuple[str, ...]:
-        factors: list[str] = []
-        if self._paused_at is not None:
-            factors.append("paused")
-        overdue = self._overdue(now)
-        if overdue > self._gap():
-            factors.append(f"no advance for {self._active(now) - self._changed_at:.0f} s")
-        if self._growing() > 0:
-            factors.append("growing total")
-        if self._changes < _FEW_CHANGES:
-            factors.append("warm-up")
-        return tuple(factors)
+    A total that grows by g for each unit done lengthens the rest by half of that, which is 2 to 5 times better than
+    the geometric sum, and the upper side by all of it.
+    """
+    expected = answer.expected * (1.0 + growth / 2)
+    low = expected * exp(-min(answer.down * scale, _WIDEST))
+    return [low, expected, expected * exp(min(answer.up * scale, _WIDEST)) * (1.0 + growth)]

@@ -101,6 +101,7 @@ class Endings:
 class _Said:
     at: float
     step: int
+    deviations: int = 0
 
 
 class LineReporter:
@@ -139,9 +140,12 @@ class LineReporter:
                 if level.parent_key is None and self._starts.take(now):
                     lines.append(f"{words.path(level)}: started")
                 said = _Said(now, step)
-            elif _is_worth_it(level) and now - said.at >= (SHORTEST_SECONDS if step > said.step else INTERVAL_SECONDS):
+            elif len(level.deviations) > said.deviations or (
+                _is_worth_it(level) and now - said.at >= (SHORTEST_SECONDS if step > said.step else INTERVAL_SECONDS)
+            ):  # at once
                 due.append(level)
                 said = _Said(now, max(step, said.step))
+            said.deviations = len(level.deviations)
             self._said[level.key] = said
         lines += self._reports(due, now)
         lines += [self._end(end) for end in self._endings.take(ended, now, last=last)]
@@ -189,6 +193,7 @@ def report(level: Snapshot) -> str:
         words.speed(level),
         f"{fmt.duration(level.elapsed_seconds)} so far",
         f"{left} left" if left else "",
+        *words.deviations(level),
         *words.troubles(level),
         words.children(level),
         *words.remarks(level, counters=words.COUNTERS_MOST),

@@ -92,7 +92,7 @@ def select(operations: Sequence[Snapshot], *, rows: int, now: float, kept: Colle
     left += reserved
     for node in ranked:
         if left > 0 and node.is_shown and node.level is not None and node.level.is_live:
-            node.detail = [*words.troubles(node.level), *words.remarks(node.level)]
+            node.detail = [*words.deviations(node.level), *words.troubles(node.level), *words.remarks(node.level)]
             left -= bool(node.detail)
     return root
 

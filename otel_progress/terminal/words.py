@@ -101,6 +101,11 @@ def time_left(level: Snapshot, *, interval: bool = True) -> str:
     return fmt.eta(estimate.expected, estimate.low, estimate.high)
 
 
+def deviations(level: Snapshot) -> list[str]:
+    """Return what departs from expectation, in sentences."""
+    return [plain(deviation.sentence) for deviation in level.deviations]
+
+
 def troubles(level: Snapshot) -> list[str]:
     """Return the items that did not go well: ``3 failed``, ``2 skipped``."""
     write = fmt.size if level.unit == fmt.BYTES else fmt.number  # another unit stands beside done and total already

@@ -11,7 +11,14 @@ import pytest
 
 import otel_progress
 
-PUBLIC = ["otel_progress", "otel_progress.eta", "otel_progress.processors", "otel_progress.testing"]
+PUBLIC = [
+    "otel_progress",
+    "otel_progress.deviation",
+    "otel_progress.eta",
+    "otel_progress.processors",
+    "otel_progress.store",
+    "otel_progress.testing",
+]
 
 
 @pytest.mark.parametrize("module", PUBLIC)

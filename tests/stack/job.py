@@ -32,6 +32,7 @@ ONE_SPAN: Final = {"OTEL_PROGRESS_OPEN_AFTER_SECONDS": "off"}
 def environment(otlp_url: str, service: str, settings: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a job that pushes to ``otlp_url``; nothing of OTel's is inherited."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("OTEL_")}
+    inherited["OTEL_PROGRESS_STORE"] = "off"
     return {
         **inherited,
         "PYTHONPATH": str(REPOSITORY),

@@ -322,7 +322,8 @@ def test_more_than_can_be_kept_costs_the_oldest_short_levels(stack: Stack, healt
     made = burst + AFTER + 2
     lost = ended.lost.get("export_kept_full", 0)
     assert ended.lost == {"export_kept_full": lost}
-    assert made - 10_000 - AFTER - 2 <= lost < made - 9_000
+    # Up to a thousand more waited for the one above them until the flush.
+    assert made - 11_000 - AFTER - 2 <= lost < made - 9_000
     trace = arrived(stack, "faults-burst", made - lost)
     records = [span.attributes[names.RECORD] for span in trace.named("troubled-work")]
     assert records == ["open", "completion"]

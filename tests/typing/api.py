@@ -10,14 +10,19 @@ from otel_progress import (
     ChildView,
     ConfigError,
     CounterValue,
+    Deviation,
+    DeviationKind,
     Estimate,
     Handle,
     Health,
+    HistorySource,
     Level,
+    Profile,
     ProgressCancelled,
     ProgressError,
     ProgressSpanProcessor,
     Sample,
+    Severity,
     Snapshot,
     State,
     Subscription,
@@ -39,6 +44,8 @@ from otel_progress import (
     track,
     watch,
 )
+from otel_progress.deviation import DEFAULT_RULES, LowThroughput, Monitor, Rule
+from otel_progress.eta import Estimator, Promises, Verdict, recalibrated
 from otel_progress.testing import Capture, FakeClock, capture_progress
 
 # --- decorators keep the signature ------------------------------------------------------------------------------------
@@ -232,6 +239,18 @@ def reading() -> None:
         a_snapshot(snapshot)
 
 
+class Archive:
+    """A source of history of a user's own."""
+
+    def profiles(self, operation: str, level: str | None = None, limit: int = 10) -> tuple[Profile, ...]:
+        """Return earlier runs."""
+        print(operation, level)
+        return tuple(Profile(seconds=60.0, total=None, curve=()) for _ in range(limit))
+
+
+archive: HistorySource = Archive()
+
+
 def current_health(health: Health) -> tuple[bool, int, float | None, float]:
     """Read how the package is doing."""
     assert_type(health.dropped, Mapping[str, int])
@@ -337,3 +356,19 @@ def testing() -> None:
 
 assert_type(Sample(1.0, 2).done, float)
 assert_type(ChildView(0.5).eta, Estimate | None)
+assert_type(Estimator(10.0, [], "history", calibration=0.1).estimate(0.0, [ChildView(0.5)]), Estimate | None)
+assert_type(Estimator().profile(1.0, outcome="failed", ended_at=2.0), Profile)
+assert_type(Promises().verdicts(10.0), tuple[Verdict, ...])
+assert_type(recalibrated(0.0, Promises().verdicts(10.0)), float)
+assert_type(Profile.decode(Profile.from_samples([(0.0, 0), (1.0, 5)]).encode()), Profile | None)
+
+
+monitor = Monitor(
+    100, [Profile(seconds=1.0, total=5, curve=())], (*DEFAULT_RULES, LowThroughput(at_least=5.0)), name="a"
+)
+monitor.observe(Sample(1.0, 2))
+monitor.record(3, 2.0)
+monitor.pause(3.0)
+assert_type(monitor.check(4.0), tuple[Deviation, ...])
+assert_type([(each.kind, each.severity) for each in monitor.check(5.0)], list[tuple[DeviationKind, Severity]])
+assert_type(monitor.broken, tuple[tuple[Rule, Exception], ...])

@@ -132,6 +132,7 @@ def python(
 ) -> subprocess.CompletedProcess[str]:
     """Run a script in a Python of its own; nothing of OpenTelemetry's environment is inherited."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "TRACEPARENT"))}
+    inherited["OTEL_PROGRESS_STORE"] = "off"
     path = os.pathsep.join(filter(None, [str(REPOSITORY), inherited.get("PYTHONPATH")]))
     return subprocess.run(
         [sys.executable, "-c", script, *arguments],

@@ -182,6 +182,7 @@ def run_file(
     program = tmp_path / "program.py"
     program.write_text(body)
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "TRACEPARENT"))}
+    inherited["OTEL_PROGRESS_STORE"] = "off"
     done = subprocess.run(
         [sys.executable, "-W", "ignore::DeprecationWarning", str(program)],
         env={

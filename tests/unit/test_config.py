@@ -35,6 +35,15 @@ VALUES: dict[str, tuple[tuple[Any, Any], tuple[str, Any]]] = {
     "history_limit": ((0, 0), ("7", 7)),
     "live_levels_limit": ((1, 1), ("1000000", 1_000_000)),
     "label_sets_limit": ((1, 1), ("400", 400)),
+    "store": ((False, "off"), ("/var/lib/jobs/progress.db", "/var/lib/jobs/progress.db")),
+    "store_details": ((True, True), ("on", True)),
+    "history": (
+        (["tempo=http://tempo:3200/", "jaeger"], ("tempo=http://tempo:3200", "jaeger=http://127.0.0.1:16686")),
+        (
+            "http://metrics:9090, tempo=https://t.example/base",
+            ("prometheus=http://metrics:9090", "tempo=https://t.example/base"),
+        ),
+    ),
 }
 
 WRONG: list[tuple[str, Any]] = [
@@ -67,7 +76,19 @@ WRONG: list[tuple[str, Any]] = [
     ("live_levels_limit", 0),
     ("label_sets_limit", 401),
     ("label_sets_limit", None),
+    ("store", "maybe"),
+    ("store", "jobs/progress.db"),
+    ("store", "/var/lib/jobs/"),
+    ("store", 3),
+    ("store_details", "some"),
+    ("history", "loki"),
+    ("history", "tempo=ftp://127.0.0.1"),
+    ("history", "tempo=http://"),
+    ("history", "http://127.0.0.1:4318"),
+    ("history", "tempo=http://127.0.0.1:port"),
     ("redact", "not a function"),
+    ("rules", 3),
+    ("rules", ["not a rule"]),
 ]
 
 
@@ -88,10 +109,13 @@ def test_defaults_hold_where_nothing_is_said() -> None:
         adopt=(),
         signals=True,
         short_level_events=False,
-        eta_method="exponential",
+        eta_method="adaptive",
         history_limit=100,
         live_levels_limit=50_000,
         label_sets_limit=300,
+        store="on",
+        store_details=False,
+        history=(),
         redact=redact,
     )
 
@@ -99,7 +123,7 @@ def test_defaults_hold_where_nothing_is_said() -> None:
 def test_every_option_is_covered_here_and_is_an_argument_of_configure() -> None:
     """A new one must be given its cases."""
     options = {field.name for field in dataclasses.fields(Config)}
-    assert options == {*VALUES, "redact"}
+    assert options == {*VALUES, "redact", "rules"}
     assert options < set(configure.__kwdefaults__)
     assert set(configure.__kwdefaults__) - options == {"resource_attributes"}
 
@@ -125,7 +149,9 @@ def test_a_wrong_argument_is_an_error_that_says_what_is_allowed(name: str, value
     assert str(raised.value) == f"{name} must be {allowed}; got {value!r}"
 
 
-WRONG_TEXTS = [(name, str(value)) for name, value in WRONG if str(value).strip() and name not in {"redact", "adopt"}]
+WRONG_TEXTS = [
+    (name, str(value)) for name, value in WRONG if str(value).strip() and name not in {"redact", "rules", "adopt"}
+]
 
 
 @pytest.mark.parametrize(("name", "text"), WRONG_TEXTS, ids=[f"{name}-{text}" for name, text in WRONG_TEXTS])
@@ -155,6 +181,28 @@ def test_the_prometheus_port_has_words(given: Any, port: int | None) -> None:  #
 def test_the_terminal_may_be_a_truth_value(given: Any, word: str) -> None:  # noqa: ANN401
     """As `configure(terminal=False)` reads well."""
     assert Config.make({}, terminal=given).terminal == word
+
+
+def test_a_source_of_history_may_be_an_address_alone() -> None:
+    """Its port tells which backend it is."""
+    given = "http://t:3200, https://j:16686/ui/, http://[::1]:9090"
+    assert Config.make({"OTEL_PROGRESS_HISTORY": given}).history == (
+        "tempo=http://t:3200",
+        "jaeger=https://j:16686/ui",
+        "prometheus=http://[::1]:9090",
+    )
+
+
+def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
+    """The message may end up in a log."""
+    with pytest.raises(ConfigError, match=r"no passwords; got 'tempo=http://me:\*\*\*@host'"):
+        Config.make({}, history="tempo=http://me:hunter2@host")
+
+
+def test_the_store_may_be_in_the_users_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tilde in a variable is not expanded by shells everywhere."""
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert Config.make({"OTEL_PROGRESS_STORE": "~/jobs.db"}).store == "/home/somebody/jobs.db"
 
 
 def test_secrets_are_no_matter_of_the_environment() -> None:

@@ -140,7 +140,7 @@ def test_one_level_entered_inside_itself_nests(progress: Capture) -> None:
             inner.advance(2)
         assert (outer.state, inner.state) == (State.RUNNING, State.COMPLETED)
         assert current() is outer
-    assert [attribute(span, names.DONE) for span in progress.spans("step")] == [2.0, 1.0]
+    assert [attribute(span, names.DONE) for span in progress.spans("step")] == [1.0, 2.0]  # the outer one is sent first
 
 
 def test_one_level_entered_by_several_threads_is_a_level_in_each(progress: Capture) -> None:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from otel_progress import ChildView, ConfigError, Estimate, Sample, operation
+from otel_progress import ChildView, ConfigError, Estimate, Profile, Sample, operation
 from otel_progress.eta import METHODS, Estimator
 from otel_progress.testing import Capture
 
@@ -126,14 +126,14 @@ def test_a_total_that_comes_late_is_used_from_then_on(method: str) -> None:
 def test_all_done_is_nothing_left(method: str) -> None:
     """Also where there was nothing to do at all."""
     for estimator in (steady(method, total=20.0), Estimator(0.0, method=method)):
-        estimator.record(estimator._done, 0.0)
+        estimator.record(estimator._pace.done, 0.0)
         estimate = sure(estimator.estimate(60.0))
         assert (estimate.low, estimate.expected, estimate.high, estimate.confidence) == (0.0, 0.0, 0.0, 1.0)
 
 
 def test_an_unknown_method_is_an_error_that_names_the_others() -> None:
     """It is raised while configuring, so it may raise."""
-    with pytest.raises(ConfigError, match="exponential, linear, got 'magic'"):
+    with pytest.raises(ConfigError, match="adaptive, exponential, history, linear, got 'magic'"):
         Estimator(method="magic")
 
 
@@ -252,8 +252,8 @@ def test_a_level_that_is_resumed_does_not_take_its_past_for_speed(progress: Capt
         for _ in range(10):
             job.advance(2)
             progress.tick(1.0)
-        # 5020 done, 20 of them in the last 10 s: 4980 left at half a second each; nothing in the first second.
-        assert sure(job.snapshot().eta).expected == pytest.approx(2_490.0, rel=0.02)
+        # 5020 done, 20 of them in the last 10 s: 4980 left at half a second each; a mean also counts the first second.
+        assert sure(job.snapshot().eta).expected == pytest.approx(2_490.0, rel=0.05)
         assert job.snapshot().done == 5_020
 
 
@@ -337,6 +337,8 @@ def test_the_interval_narrows_with_evidence_and_widens_with_silence(method: str)
     silent = [sure(estimator.estimate(150.0 + seconds)) for seconds in (0.0, 9.0, 60.0, 600.0)]
     assert all(width(later) > width(sooner) for sooner, later in pairwise(silent))
     assert all(later.confidence < sooner.confidence for sooner, later in pairwise(silent))
+    if method in {"adaptive", "history"}:
+        return
     # Fifty advances: 0.25 + 0.6 / sqrt(50) = 0.334853 scales of 1.28 + 1.9; 199 gaps late: at least ln(200) / 4 more.
     assert width(silent[0]) == pytest.approx(3.18 * 0.334853, rel=1e-5)
     assert width(silent[3]) > 3.18 * (0.334853 + math.log(200) / 4)
@@ -430,6 +432,16 @@ def test_a_parent_that_is_done_waits_for_its_children(method: str) -> None:
     assert estimate.expected == 5.0
 
 
+def test_the_slower_of_two_levels_side_by_side_ends_the_operation(progress: Capture) -> None:
+    """Both at one unit a second, five done of 10 and of 100: 95 s, not the mean pace of two items."""
+    with operation("pair", total=2) as job, job.level("part", total=10) as fast, job.level("part", total=100) as slow:
+        for _ in range(5):
+            fast.advance()
+            slow.advance()
+            progress.tick(1.0)
+        assert sure(job.snapshot().eta).expected == pytest.approx(95.0, abs=2.0)
+
+
 # --- properties -------------------------------------------------------------------------------------------------------
 
 Step = tuple[str, float, float]
@@ -447,16 +459,38 @@ def finite(*values: float | None) -> bool:
     return all(value is None or (math.isfinite(value) and value >= 0) for value in values)
 
 
+HISTORIES = (
+    (),
+    (
+        Profile.from_samples(
+            [(0.0, 0), (2.0, 0), (3.0, 5), (3.0, 6), (9.0, 7), (10.0, 7)], items=[("0a", 1.0), ("0b", 0.0)]
+        ),
+    ),
+    (
+        Profile(seconds=1e-9, total=None, curve=(), phases=(("a", 0.5), ("b", 1.0))),
+        Profile(seconds=1e9, total=1e15, curve=((0.0, 0.0), (0.0, 1.0), (1.0, 1.0))),
+    ),
+)
+
+
 @EVERY_METHOD
-@settings(max_examples=150, deadline=None)
+@pytest.mark.parametrize("history", HISTORIES)
+@settings(max_examples=60, deadline=None)
 @given(steps=_steps, later=st.floats(min_value=0, max_value=1e12))
-def test_whatever_happens_an_estimate_is_a_number_or_none(method: str, steps: list[Step], later: float) -> None:
-    """Never NaN, never negative, never infinite, and low, expected and high in this order."""
-    estimator = Estimator(method=method)
+@example(steps=[("record", 1.0, 5e-324)], later=0.0)  # found once: shares of the smallest numbers are nothing
+@example(steps=[("record", math.inf, 0.0), ("total", 0.0, 0.0), ("total", 5e-324, 0.0)], later=0.0)
+def test_whatever_happens_an_estimate_is_a_number_or_none(
+    method: str, history: tuple[Profile, ...], steps: list[Step], later: float
+) -> None:
+    """Never NaN, never negative, never infinite, and low, expected and high in this order; with any history."""
+    estimator = Estimator(None, history, method)
     now = done = 0.0
     estimator.record(done, now)
-    actions: dict[str, Callable[[float], None]] = {
-        "record": lambda _: estimator.observe(Sample(now, done, total)),
+    actions: dict[str, Callable[[float], object]] = {
+        "record": lambda number: (
+            estimator.observe_item("key", number, number),
+            estimator.observe(Sample(now, done, total)),
+        ),
         "total": lambda number: estimator.set_total(number, now),
         "lost": lambda _: estimator.set_total(None, now),
         "pause": lambda _: estimator.pause(now),
@@ -473,6 +507,8 @@ def test_whatever_happens_an_estimate_is_a_number_or_none(method: str, steps: li
         for moment in (now, now + later):
             estimate, rate = estimator.estimate(moment), estimator.rate(moment)
             assert finite(rate)
+            estimator.estimate(moment, [ChildView(0.5, eta=estimate, name="b")])
+            Profile.decode(estimator.profile(moment).encode())
             if estimate is not None:
                 assert finite(estimate.low, estimate.expected, estimate.high)
                 assert estimate.low <= estimate.expected <= estimate.high

@@ -141,6 +141,7 @@ def instrumented(
     """Run a script as the documents say; without the command it is just run."""
     (folder / "job.py").write_text(script, encoding="utf-8")
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "TRACEPARENT"))}
+    inherited["OTEL_PROGRESS_STORE"] = "off"
     program = subprocess.Popen(
         [*([Path(sys.executable).with_name("opentelemetry-instrument")] if command else []), sys.executable, "job.py"],
         cwd=folder,

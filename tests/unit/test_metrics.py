@@ -32,7 +32,10 @@ from tests.unit.kit import together, wait_until
 
 Values = dict[frozenset[tuple[str, Any]], Any]
 
-LIVE_GAUGES = tuple(metric.name for metric in names.METRICS if metric.kind == "observable gauge")
+LIVE_GAUGES = tuple(
+    metric.name for metric in names.METRICS if metric.kind == "observable gauge" and metric is not names.DEVIATION
+)
+"""All but that of deviations, which is there once there was one, and goes to 0."""
 
 
 def metrics_of(reader: InMemoryMetricReader) -> dict[str, Metric]:
@@ -115,7 +118,11 @@ def test_every_instrument_as_declared_and_every_series_of_one_operation() -> Non
 
     collected[names.LEVEL_DURATION.name] = ended[names.LEVEL_DURATION.name]
     declared = {metric.name: metric for metric in names.METRICS}
-    unused = {names.TELEMETRY_DROPPED.name, names.TELEMETRY_CONTAINED.name}  # nothing was
+    # Nothing was dropped, and nothing deviated.
+    unused = {
+        each.name for each in (names.TELEMETRY_DROPPED, names.TELEMETRY_CONTAINED, names.DEVIATION, names.DEVIATIONS)
+    }
+    unused.add(names.ETA_ERROR.name)  # it was too short to promise anything
     unused.add(names.TELEMETRY_KEPT.name)  # by exporters of `configure` only
     assert set(collected) == set(declared) - unused
     for name, metric in collected.items():

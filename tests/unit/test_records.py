@@ -442,8 +442,8 @@ def test_what_is_kept_for_the_completion_record_is_bounded(progress: Capture) ->
     completion = only(records(progress, "completion"))
     assert [completion.events[0].name, completion.events[-1].name] == ["event 3", f"event {LATE_LIMIT + 2}"]
     assert len(completion.links) == LATE_LIMIT
-    # 128 attributes in all, of which 9 say what and whose it is.
-    assert progress.runtime.tally.dropped == {"span_events": 3, "span_links": 3, "span_attributes": 3 + 9}
+    # 128 attributes in all, of which 10 say what and whose it is, and how it went.
+    assert progress.runtime.tally.dropped == {"span_events": 3, "span_links": 3, "span_attributes": 3 + 10}
     assert len(completion.attributes or {}) == LATE_LIMIT
 
 

@@ -43,6 +43,7 @@ class Program:
 
     def __init__(self, sink: Sink, body: str, environment: Mapping[str, str] | None = None) -> None:
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "TRACEPARENT"))}
+        inherited["OTEL_PROGRESS_STORE"] = "off"
         self.process = subprocess.Popen(
             [sys.executable, "-c", PRELUDE + body],
             env={

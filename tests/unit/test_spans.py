@@ -139,6 +139,10 @@ def test_a_trace_exactly(progress: Capture) -> None:
         "progress.fraction": 0.5,
         "progress.unit": "{file}",
         "progress.metadata.day": 3,
+        # Two items in three and a half seconds, all of them at the end as far as anybody looked.
+        "progress.profile": (
+            '{"v":1,"seconds":3.5,"total":2,"ended_at":1700000003.5,"longest_pause":3.5,"curve":[[10000],[10000]]}'
+        ),
     }
     declared = {declared.name for declared in names.ATTRIBUTES}
     free = (names.METADATA_PREFIX, names.COUNTER_PREFIX)

@@ -24,6 +24,7 @@ from tests.unit.cli.conftest import Tree
 
 RUN = "import sys; sys.argv[0] = 'otel-progress'; from otel_progress.cli import main; sys.exit(main())"
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "TRACEPARENT"))}
+ENVIRONMENT["OTEL_PROGRESS_STORE"] = "off"
 EXTRAS = ("rich", "opentelemetry.exporter.otlp.proto.http", "opentelemetry.exporter.prometheus", "opentelemetry.sdk")
 SECONDS = 60.0
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from otel_progress._model import Snapshot
-from otel_progress.names import State
+from otel_progress._model import Deviation, Snapshot
+from otel_progress.names import DeviationKind, Severity, State
 from otel_progress.terminal.lines import LineReporter
 from tests.unit.terminal.trees import announced, estimate, level
 
@@ -47,6 +47,21 @@ def test_a_line_says_all_there_is_to_know() -> None:
         "import > orders [7]: 44 %, 1,204/2,700 rows, 120 row/s, 1 min 05 s so far, ~3 min (2 to 5 min) left, "
         "3 failed, chunk finished, copying"
     )
+
+
+def test_a_deviation_is_reported_at_once() -> None:
+    """And again when there is one more; not again while it only lasts."""
+    stalled = Deviation(DeviationKind.STALLED, Severity.WARN, 5.0, "import has not advanced for 7.0 s")
+    limited = Deviation(DeviationKind.RATE_LIMITED, Severity.WARN, 9.0, "import waits for rate limits 60 % of the time")
+    reporter = LineReporter()
+    reporter.lines([job(1)], 0)
+    (line,) = reporter.lines([job(1, deviations=(stalled,))], 1)
+    assert ", import has not advanced for 7.0 s" in line
+    assert reporter.lines([job(1, deviations=(stalled,))], 2) == []
+    (line,) = reporter.lines([job(1, deviations=(stalled, limited))], 3)
+    assert line.endswith("import has not advanced for 7.0 s, import waits for rate limits 60 % of the time")
+    assert reporter.lines([job(1)], 4) == []
+    assert len(reporter.lines([job(1, deviations=(stalled,))], 5)) == 1
 
 
 def test_a_slow_level_is_reported_every_thirty_seconds() -> None:
