@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from otel_progress import _records, _spans
-from otel_progress._records import SPAN_BYTES, LevelSpan
+from otel_progress._level_span import LevelSpan
+from otel_progress._records import SPAN_BYTES
 
 if TYPE_CHECKING:
     from otel_progress._runtime import Runtime

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Decision, Sampler, Samp
 from opentelemetry.trace import Link, SpanContext, SpanKind, StatusCode, TraceFlags
 
 from otel_progress import State, health, level, names, operation, track
-from otel_progress._records import LATE_LIMIT, LevelSpan
+from otel_progress._level_span import LATE_LIMIT, LevelSpan
 from otel_progress.testing import Capture, capture_progress
 from tests.unit.kit import attribute, ignored, in_thread, records, wholes
 
