@@ -33,6 +33,9 @@ def rows() -> Iterator[Row]:
         yield _row("`track(list / tuple / range / dict)`, per item, the slowest of them", worst, added[0], 3e-9)
         any_iterator = _added(lambda: iter(numbers), peers=True)
         yield _row("`track(any iterator)`, per item", any_iterator["ours"], any_iterator, 25e-9)
+        names = [str(number) for number in numbers]
+        keyed = _added(lambda: names, peers=True, key=str)
+        yield _row("`track(list, key=str)`, per item", keyed["ours"], keyed, 300e-9)
 
 
 def _row(what: str, ours: float, added: dict[str, float], budget: float) -> Row:
@@ -47,13 +50,15 @@ def _row(what: str, ours: float, added: dict[str, float], budget: float) -> Row:
     )
 
 
-def _added(make: Callable[[], Iterable[int]], *, peers: bool) -> dict[str, float]:
+def _added(
+    make: Callable[[], Iterable[object]], *, peers: bool, key: Callable[[object], object] | None = None
+) -> dict[str, float]:
     """Return seconds per item over a bare loop."""
     with devnull() as nowhere:
         console = rich.console.Console(file=nowhere, force_terminal=True)  # type: ignore[arg-type]  # a text file
         contenders: dict[str, Callable[[], object]] = {
             "bare": lambda: _consume(make()),
-            "ours": lambda: _consume(track(make(), "items")),
+            "ours": lambda: _consume(track(make(), "items", key=key)),
         }
         if peers:
             contenders["tqdm"] = lambda: _consume(tqdm.tqdm(make(), total=ITEMS, file=nowhere))
@@ -63,6 +68,6 @@ def _added(make: Callable[[], Iterable[int]], *, peers: bool) -> dict[str, float
     return {name: cost.wall - bare for name, cost in costs.items()}
 
 
-def _consume(items: Iterable[int]) -> None:
+def _consume(items: Iterable[object]) -> None:
     for _ in items:
         pass
