@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from itertools import islice
@@ -35,11 +34,12 @@ class Notes:
     contain, and the loop goes on.
     """
 
-    __slots__ = ("_ahead", "_cost", "_key", "_noted", "_tally", "all_cost", "all_keys")
+    __slots__ = ("_ahead", "_cost", "_key", "_noted", "_now", "_tally", "all_cost", "all_keys")
 
-    def __init__(self, key: Key[Any] | None, cost: Cost[Any] | None, tally: Tally) -> None:
+    def __init__(self, key: Key[Any] | None, cost: Cost[Any] | None, now: Callable[[], float], tally: Tally) -> None:
         self._key = key
         self._cost = cost
+        self._now = now
         self._tally = tally
         self._noted: deque[Note] = deque(maxlen=NOTED_LIMIT)
         self._ahead: Iterator[tuple[str | None, float | None]] = iter(())
@@ -77,9 +77,9 @@ class Notes:
         for _ in range(len(self._noted)):
             yield self._noted.popleft()
 
-    def over(self, iterator: Iterator[T], now: Callable[[], float] = time.perf_counter) -> Iterator[T]:
+    def over(self, iterator: Iterator[T]) -> Iterator[T]:
         """Hand out the items of an iterator, and note what each took: getting it, and the body of the loop."""
-        note, told = self._noted.append, self.told
+        note, told, now = self._noted.append, self.told, self._now
         asked = now()
         for key, cost in self._ahead:
             try:
@@ -97,11 +97,9 @@ class Notes:
             note((key, done - asked, cost))
             asked = done
 
-    async def over_async(
-        self, iterator: AsyncIterator[T], now: Callable[[], float] = time.perf_counter
-    ) -> AsyncIterator[T]:
+    async def over_async(self, iterator: AsyncIterator[T]) -> AsyncIterator[T]:
         """As `over`, for an async iterator."""
-        note, told = self._noted.append, self.told
+        note, told, now = self._noted.append, self.told, self._now
         asked = now()
         async for item in iterator:
             key, cost = told(item)

@@ -88,7 +88,7 @@ class Learning:
         ending = level.ending
         if ending is None or not self._is_kept(level):
             return ()
-        estimator, promises, reached = level.spent
+        estimator, promises, reached = level.take_spent()
         if estimator is None:  # it ended before anybody looked
             estimator, reached = Estimator(level.total, method="linear"), level.final.done
             estimator.record(0.0, level.started)
@@ -108,9 +108,9 @@ class Learning:
             return ()
         return promises.verdicts(level.profile.seconds)
 
-    def keep(self, level: LevelState, verdicts: tuple[Verdict, ...]) -> None:
+    def keep(self, level: LevelState, profile: Profile | None, verdicts: tuple[Verdict, ...]) -> None:
         """Keep a finished run for the next ones, in this process and in the store."""
-        profile, ending = level.profile, level.ending
+        ending = level.ending
         if profile is None or ending is None:
             return
         key = _key(level)

@@ -73,6 +73,7 @@ def end(level: LevelState) -> None:
         verdicts = runtime.learning.conclude(level)
         if verdicts and runtime.instruments is not None:
             runtime.instruments.record_eta_errors(level, [verdict.error for verdict in verdicts])
+    profile = level.profile
     if level.announced and runtime.events.listening:
         with runtime.tally.containing("event"):
             runtime.events.ended(level)
@@ -85,7 +86,7 @@ def end(level: LevelState) -> None:
     else:
         _send(level)
     with runtime.tally.containing("store"):
-        runtime.learning.keep(level, verdicts)
+        runtime.learning.keep(level, profile, verdicts)
 
 
 def _must_wait(level: LevelState, above: LevelState) -> bool:
@@ -148,8 +149,8 @@ def _end_span(runtime: Runtime, level: LevelState) -> None:
 
 
 def forget(level: LevelState) -> None:
-    """Let go of the span and context of an ended level: what is remembered of it must not keep them."""
-    level.span = level.context = level.stand_in = None
+    """Let go of what an ended level was sent with: what is remembered of it must not keep it."""
+    level.span = level.context = level.stand_in = level.profile = level.notes = None
 
 
 def record_duration(level: LevelState) -> None:

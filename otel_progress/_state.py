@@ -380,6 +380,11 @@ class LevelState:
             return (self.final_fraction or 0.0) * sum(phase.weight for phase in self.phases.values())
         return done
 
+    def take_spent(self) -> tuple[Estimator | None, Promises | None, float]:
+        """Return what was learned of this level, now that it has ended, and let go of it."""
+        spent, self.spent = self.spent, _NOTHING_SPENT
+        return spent
+
     def hear(self, profiles: tuple[Profile, ...], calibration: float) -> None:
         """Take in how earlier runs of this level went. Takes the lock."""
         with self.lock:

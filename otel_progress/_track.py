@@ -139,7 +139,7 @@ class Track(Level, Generic[T]):
         level = self._state
         if level is None or (self._key is None and self._cost is None):
             return None
-        notes = level.notes = Notes(self._key, self._cost, level.runtime.tally)
+        notes = level.notes = Notes(self._key, self._cost, level.runtime.clock.monotonic, level.runtime.tally)
         if type(self._iterable) in _LISTED:
             notes.look_ahead(cast("Iterable[T]", self._iterable), len(self))
         return notes
