@@ -265,7 +265,7 @@ def test_rules_of_the_program_are_asked_beside_ours() -> None:
 
 @pytest.mark.parametrize(("key", "least", "most"), [(str, 6.0, 10.0), (None, 50.0, 10_000.0)], ids=["keys", "no keys"])
 def test_items_are_known_again_in_another_order(key: Callable[[str], str] | None, least: float, most: float) -> None:
-    """A large file comes last in one run and first in the next: then eight seconds are left, not those of large files."""
+    """A large file comes last in one run and first in the next: after it, eight seconds are left, not those of ten."""
     seconds = {**{f"small {n}": 1.0 for n in range(9)}, "large": 91.0}
     with capture_progress() as progress:
         learn_from(progress, Known({}))
