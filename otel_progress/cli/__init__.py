@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import otel_progress
-from otel_progress.cli import demo
+from otel_progress.cli import demo, export
 from otel_progress.cli._exit import Exit
 from otel_progress.errors import ConfigError
 
@@ -49,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     demo.add_parser(commands)
+    export.add_parsers(commands)
     return parser
 
 

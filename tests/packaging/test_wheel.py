@@ -58,7 +58,10 @@ def test_wheel_holds_the_package_and_the_collector_files_and_nothing_else(wheel:
     collector = [path.name for path in (REPOSITORY / "collector").iterdir() if path.suffix in {".md", ".yaml"}]
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
-    assert names == package | {f"otel_progress/_bundle/collector/{name}" for name in collector}
+    generated = REPOSITORY / "dashboards" / "generated"
+    boards = [path.relative_to(generated).as_posix() for path in generated.glob("*/*")]
+    bundled = [*(f"collector/{name}" for name in collector), *(f"dashboards/{name}" for name in boards)]
+    assert names == package | {f"otel_progress/_bundle/{name}" for name in bundled}
     assert "otel_progress/py.typed" in names
 
 

@@ -1,0 +1,87 @@
+"""``otel-progress dashboards export`` and ``rules export``: files for Grafana and Prometheus, out of the package."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from otel_progress.cli._exit import Exit
+
+GRAFANA_URL: Final = "http://127.0.0.1:3000"
+"""What the links in rules begin with, unless another address is given."""
+
+_PACKAGE: Final = Path(__file__).resolve().parents[1]
+_PLACES: Final = (_PACKAGE / "_bundle" / "dashboards", _PACKAGE.parent / "dashboards" / "generated")
+"""Where the files are: installed, and in a checkout."""
+
+_DASHBOARDS: Final = """\
+Write the dashboards as JSON, for Grafana 12 or newer: "Import", or a folder
+that a provider of dashboards reads. They need the recording rules; see
+"otel-progress rules export".
+"""
+
+_RULES: Final = """\
+Write the rules: prometheus/recording_rules.yaml (always needed, the dashboards
+read what it records), prometheus/alert_rules.yaml for Prometheus and its
+Alertmanager, or instead grafana/alert_rules.yaml for Grafana's folder
+provisioning/alerting; grafana/alert_rules.api.json is for its HTTP API.
+"""
+
+
+def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add both commands and their arguments."""
+    for name, what, description, folders in (
+        ("dashboards", "dashboards for Grafana", _DASHBOARDS, ("dashboards",)),
+        ("rules", "recording and alert rules for Prometheus and Grafana", _RULES, ("prometheus", "grafana")),
+    ):
+        parser = commands.add_parser(name, help=f"write {what}")
+        export = parser.add_subparsers(metavar="ACTION", required=True).add_parser(
+            "export",
+            help=f"write {what} into a folder",
+            description=description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        export.add_argument(
+            "folder", nargs="?", type=Path, default=Path(), metavar="DIR", help="where to (default: the current folder)"
+        )
+        export.add_argument("--force", action="store_true", help="replace files that are there and differ")
+        if name == "rules":
+            export.add_argument(
+                "--grafana-url",
+                default=GRAFANA_URL,
+                metavar="URL",
+                help=f"what links to dashboards begin with (default: {GRAFANA_URL})",
+            )
+        export.set_defaults(run=_run, folders=folders)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    """Write all files, or none where one that differs is there."""
+    grafana_url = getattr(arguments, "grafana_url", GRAFANA_URL).rstrip("/")
+    texts = {
+        arguments.folder / path: text.replace(GRAFANA_URL, grafana_url) for path, text in _files(arguments.folders)
+    }
+    try:
+        differing = [path for path, text in texts.items() if path.exists() and path.read_text(encoding="utf-8") != text]
+        if differing and not arguments.force:
+            print(f"otel-progress: {differing[0]} is there and differs; --force replaces it", file=sys.stderr)
+            return Exit.WRONG
+        for path, text in texts.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            print(path)
+    except (OSError, UnicodeDecodeError) as error:
+        print(f"otel-progress: {error}", file=sys.stderr)
+        return Exit.WRONG
+    return Exit.DONE
+
+
+def _files(folders: tuple[str, ...]) -> Iterator[tuple[Path, str]]:
+    """Yield the files of these folders by their path within the bundle, with their text."""
+    bundle = next(place for place in _PLACES if place.is_dir())
+    for folder in folders:
+        for path in sorted((bundle / folder).iterdir()):
+            yield path.relative_to(bundle), path.read_text(encoding="utf-8")
