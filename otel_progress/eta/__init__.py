@@ -43,3 +43,8 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401  # as the attribute
         return getattr(import_module(f"otel_progress.eta.{_LAZY[name]}"), name)
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)
+
+
+def __dir__() -> list[str]:
+    """List the public names, lazy ones too."""
+    return sorted({*globals(), *__all__})
