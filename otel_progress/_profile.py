@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from math import isfinite
@@ -125,8 +126,6 @@ def decode(text: str) -> dict[str, Any] | None:
     try:
         if len(text) > _DECODED_LIMIT:
             return None
-        import json  # noqa: PLC0415  # most programs read no history
-
         values = json.loads(text)
         return _fields(values) if values["v"] == VERSION else None
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
@@ -189,6 +188,4 @@ def _short(value: float) -> float:
 
 
 def _dump(values: Mapping[str, Any]) -> str:
-    import json  # noqa: PLC0415  # as above
-
     return json.dumps(values, separators=(",", ":"), ensure_ascii=True)

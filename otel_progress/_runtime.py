@@ -11,6 +11,7 @@ import weakref
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
+from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -167,6 +168,8 @@ class Runtime:
             at_worker_exit(self._worker_failed, self._at_worker_exit)
             self._hook_threads()
         if self.instruments is None:
+            # Here, and not by the ticker when it first watches a level: a fork amid an import hangs in the child.
+            import_module("otel_progress.deviation")
             if self._make_meters is not None:
                 self._meter_provider = self._make_meters()
             source = Source(self.registry, self.tally, self.reap)

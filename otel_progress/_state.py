@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from otel_progress._bounds import LARGEST
 from otel_progress._model import ChildView, Deviation, Estimate, Profile, Sample
+from otel_progress.eta import Estimator, Promises
 from otel_progress.names import RATE_LIMIT_WAIT, STANDARD_COUNTERS, DeviationKind, Severity, State
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from otel_progress._keyed import Notes
     from otel_progress._usage import Usage
     from otel_progress.deviation import Monitor
-    from otel_progress.eta import Estimator, Promises
 
 DEFAULT_UNIT: Final = "{item}"
 
@@ -530,8 +530,6 @@ class LevelState:
     def _estimating(self, method: str) -> Estimator:
         """Return the estimator, made when it is first needed: most levels are too short for one."""
         if self.estimator is None:
-            from otel_progress.eta import Estimator  # noqa: PLC0415  # most programs are over before
-
             self.estimator = Estimator(self.total, self.earlier, method, calibration=self.calibration)
             self.estimator.record(*(self.resumed or (0.0, self.started)))
             self._tell_ahead(self.estimator)
@@ -599,8 +597,6 @@ class LevelState:
             )
             if self.estimate is not None:
                 if self.promises is None:
-                    from otel_progress.eta import Promises  # noqa: PLC0415  # as above
-
                     self.promises = Promises()
                 self.promises.add(estimator.active_seconds(now), self.estimate)
             self.rate = estimator.rate(now) if self.total is not None or not self.phases else None

@@ -12,11 +12,13 @@ from otel_progress.eta._blend import Answer, Blend, road_of
 from otel_progress.eta._factors import factors
 from otel_progress.eta._history import History
 from otel_progress.eta._items import ItemLog, KnownItems
-from otel_progress.eta._methods import DEFAULT_METHOD, METHODS
 from otel_progress.eta._pace import RECENT_SHARE, Pace
 from otel_progress.eta._series import Series
 from otel_progress.eta._sizes import Sizes
 from otel_progress.eta._tree import PhaseLog, Phases, side_by_side
+
+METHODS: Final = ("adaptive", "exponential", "history", "linear")
+DEFAULT_METHOD: Final = "adaptive"
 
 _WIDEST: Final = 600.0
 """Half an interval in log time, beyond which numbers end."""

@@ -84,7 +84,8 @@ class Run:
     """What a script told: spans and words, of the parent and of the child."""
 
     def __init__(self, body: str) -> None:
-        done = python(SCRIPT + body)
+        # One span a level, however slow the machine.
+        done = python(SCRIPT + body, environment={"OTEL_PROGRESS_OPEN_AFTER_SECONDS": "off"})
         assert done.returncode == 0, done.stderr
         assert done.stderr == ""
         self.spans: dict[str, dict[str, Span]] = {"parent": {}, "child": {}}
@@ -354,8 +355,6 @@ with operation("job") as job:
 def test_a_fork_while_the_outbox_is_exporting() -> None:
     """What was in hand and what was queued is exported once, by the parent; the child's outbox is a new one."""
     run = Run("""
-os.environ["OTEL_PROGRESS_OPEN_AFTER_SECONDS"] = "off"  # or a short level waits for the one above it
-_runtime.replace(None)
 inside, go = threading.Event(), threading.Event()
 class Slow(SimpleSpanProcessor):
     def on_end(self, span):
