@@ -198,7 +198,10 @@ def test_job_is_told_of_while_it_runs_and_at_its_end_each_thing_once(
     assert sink.value(names.LEVEL_DURATION, operation="import", outcome="completed") == 1
     assert sink.value(names.LEVEL_DURATION, operation="import", level="short", outcome="completed") == 1
     assert sink.spans == ["short", "import"]
-    assert sink.events == [f"{names.STARTED.name} import", f"{names.COMPLETED.name} import"]
+    # It waits for us in the middle, which on a slow machine is a deviation.
+    watched = (names.DEVIATION_EVENT.name, names.RECOVERED.name)
+    lifecycle = [event for event in sink.events if not event.startswith(watched)]
+    assert lifecycle == [f"{names.STARTED.name} import", f"{names.COMPLETED.name} import"]
 
 
 def test_configure_adopts_what_comes_from_an_earlier_provider_of_its_own(sink: Sink, tmp_path: Path) -> None:
