@@ -38,12 +38,17 @@ def start(tracer: Tracer, level: LevelState, context: Context) -> trace.Span:
     if span.is_recording():
         config, root = level.runtime.config, level.root
         if root.trace_bytes > config.trace_bytes_limit:
-            root.trace_part += 1
-            root.trace_bytes = 0.0
+            turn_over(root)
         root.trace_bytes += SPAN_BYTES
         if config.open_after_seconds != inf:
             span = level.span = LevelSpan(span, own, level)
     return span
+
+
+def turn_over(root: LevelState) -> None:
+    """Have what starts from now on go to a further part of a run's trace."""
+    root.trace_part += 1
+    root.trace_bytes = 0.0
 
 
 def item_failed(span: trace.Span, error_type: str, message: str, at_ns: int) -> None:

@@ -34,7 +34,7 @@ def checkpoint_interval(level: LevelState, now: float, live_levels: int) -> floa
 
 def show(level: LevelState, at_ns: int, reached: _spans.Values) -> None:
     """Show a level in its trace, those above it first: what is shown must have its parents."""
-    above = [each for each in level.lineage() if isinstance(each.span, LevelSpan) and each.span.late is None]
+    above = [each for each in level.lineage() if _is_unsent(each)]
     for each in reversed(above):
         if _records.open_record(each, at_ns, reached if each is level else _spans.live_attributes(each)):
             level.root.trace_bytes += _size(each)
@@ -48,8 +48,7 @@ def checkpoint(level: LevelState, at_ns: int, reached: _spans.Values) -> None:
         with runtime.tally.containing("checkpoint"):
             root = level.root
             if level.checkpoints >= runtime.config.checkpoints_limit and level.is_operation:
-                root.trace_part += 1
-                root.trace_bytes = 0.0
+                _records.turn_over(root)
             part = level.stand_in[0] if level.stand_in else level.part
             if part != root.trace_part:
                 level.checkpoints = 0
