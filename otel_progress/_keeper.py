@@ -84,6 +84,7 @@ class Keeper(Generic[R]):
         self._changed = threading.Condition()
         self._kept = kept
         self._thread: threading.Thread | None = None
+        self._expected = 0
         self._resume_at = 0.0
         self._hurried = False
         self._failures = 0
@@ -95,9 +96,17 @@ class Keeper(Generic[R]):
         self._show()
         _keepers.add(self)
 
+    def expect(self, queue_size: int) -> None:
+        """A record goes into the processor's queue, which drops one without a word if it holds this many already."""
+        with self._changed:
+            is_full = self._expected >= queue_size
+            self._expected += not is_full
+        self._count(export_queue_full=is_full)
+
     def put(self, records: Sequence[R]) -> None:
         """Take records over; while nothing else waits, stay for a moment to see them delivered."""
         with self._changed:
+            self._expected = max(0, self._expected - len(records))
             lost = len(records) if self._closed else 0
             alone = not self._kept
             full = 0 if lost else self._kept.add(records, get_current())
@@ -164,6 +173,7 @@ class Keeper(Generic[R]):
         self._kept.clear()
         self._thread = None
         self._quiet.thread = None
+        self._expected = 0
         self._resume_at, self._pause, self._in_trouble = 0.0, self._first_pause, False
 
     # --- the thread ---------------------------------------------------------------------------------------------------

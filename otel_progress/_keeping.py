@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.sdk._logs import export as _logs
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+from opentelemetry.sdk.environment_variables import OTEL_BLRP_MAX_QUEUE_SIZE, OTEL_BSP_MAX_QUEUE_SIZE
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
@@ -17,7 +20,7 @@ from otel_progress._kept import BYTES_LIMIT, RECORD_BYTES, RECORDS_LIMIT, Kept
 from otel_progress._quiet import Quiet
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk._logs import ReadableLogRecord
+    from opentelemetry.sdk._logs import ReadableLogRecord, ReadWriteLogRecord
     from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
 else:  # before 1.39 they had other names
     LogRecordExporter = getattr(_logs, "LogRecordExporter", None) or _logs.LogExporter
@@ -76,11 +79,23 @@ class KeepingLogExporter(LogRecordExporter):
 
 
 class KeepingSpanProcessor(BatchSpanProcessor):
-    """The SDK's batch processor; a flush includes what the exporter keeps, and says whether all was delivered."""
+    """
+    The SDK's batch processor; a flush includes what the exporter keeps, and says whether all was delivered.
+
+    Its queue is as long as what is kept, unless ``OTEL_BSP_MAX_QUEUE_SIZE`` says how long: on a machine that is busy, a
+    burst of short levels overtakes the SDK's thread by more than the usual 2,048. What the SDK drops is counted.
+    """
 
     def __init__(self, exporter: KeepingSpanExporter) -> None:
-        super().__init__(exporter)
+        self._queue_size = _queue_size(OTEL_BSP_MAX_QUEUE_SIZE)
+        super().__init__(exporter, max_queue_size=self._queue_size)
         self._keeping = exporter
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Queue a span."""
+        if span.context is not None and span.context.trace_flags.sampled:
+            self._keeping.keeper.expect(self._queue_size)
+        super().on_end(span)
 
     def force_flush(self, timeout_millis: int | None = None) -> bool:
         """Export everything that has ended."""
@@ -89,11 +104,17 @@ class KeepingSpanProcessor(BatchSpanProcessor):
 
 
 class KeepingLogProcessor(BatchLogRecordProcessor):
-    """As `KeepingSpanProcessor`, for log records."""
+    """As `KeepingSpanProcessor`, for log records and ``OTEL_BLRP_MAX_QUEUE_SIZE``."""
 
     def __init__(self, exporter: KeepingLogExporter) -> None:
-        super().__init__(exporter)
+        self._queue_size = _queue_size(OTEL_BLRP_MAX_QUEUE_SIZE)
+        super().__init__(exporter, max_queue_size=self._queue_size)
         self._keeping = exporter
+
+    def on_emit(self, log_record: ReadWriteLogRecord) -> None:
+        """Queue a log record."""
+        self._keeping.keeper.expect(self._queue_size)
+        super().on_emit(log_record)
 
     def force_flush(self, timeout_millis: int = FLUSH_MILLISECONDS) -> bool:
         """Export everything that was emitted."""
@@ -117,8 +138,8 @@ def keep(
 
     Args:
         exporter: What delivers; it is shut down with the one around it.
-        tally: Counts what was given up: ``export_kept_full``, ``export_refused`` (a batch that fails while others
-            pass), ``export_lost`` (undelivered at the end).
+        tally: Counts what was given up: ``export_queue_full`` (dropped by the SDK's queue), ``export_kept_full``,
+            ``export_refused`` (a batch that fails while others pass), ``export_lost`` (undelivered at the end).
         records_limit: Records that are kept.
         bytes_limit: Estimated bytes that are kept.
         pause_seconds: Between two attempts in trouble, at first.
@@ -142,6 +163,12 @@ def keep(
 
     logs = Kept(_is_plain_log, _weigh_log, **limits)
     return KeepingLogExporter(Keeper(send_logs, close, signal="logs", kept=logs, tally=tally, quiet=quiet, **times))
+
+
+def _queue_size(variable: str) -> int:
+    with suppress(KeyError, ValueError):
+        return int(os.environ[variable])
+    return RECORDS_LIMIT
 
 
 def _is_plain_span(span: ReadableSpan) -> bool:

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 
 from otel_progress import _keeper, health, names, operation
 from otel_progress._contain import Tally
-from otel_progress._keeping import KeepingSpanExporter, keep
+from otel_progress._keeping import KeepingSpanExporter, KeepingSpanProcessor, keep
 from otel_progress.testing import capture_progress
 
 from .kit import python, wait_until
@@ -162,6 +162,50 @@ def test_the_queue_of_the_processor_stays_free(caplog: pytest.LogCaptureFixture)
     assert len(backend.taken) == 20_000
     assert not tally.dropped
     assert "Queue full" not in caplog.text
+
+
+def test_what_the_queue_of_the_processor_drops_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK's thread is busy with 512 spans and 512 fit into the queue: three more cost three."""
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "512")
+    monkeypatch.setattr(logging.getLogger("opentelemetry.sdk._shared_internal"), "disabled", True)
+    backend = Backend()
+    backend.answers.clear()
+    with keeping(backend, records_limit=30_000) as (exporter, tally):
+        provider = TracerProvider(shutdown_on_exit=False)
+        provider.add_span_processor(KeepingSpanProcessor(exporter))
+        tracer = provider.get_tracer("test")
+        for number in range(512):
+            tracer.start_span(str(number)).end()
+        wait_until(lambda: bool(backend.asked), "the first batch")
+        for number in range(512):
+            tracer.start_span(f"queued {number}").end()
+        assert not tally.dropped
+        for number in range(3):
+            tracer.start_span(f"one too many {number}").end()
+        assert tally.dropped == {"export_queue_full": 3}
+        backend.answers.set()
+        assert provider.force_flush()
+        for number in range(3):
+            tracer.start_span(f"fits again {number}").end()
+        provider.shutdown()
+    assert len(backend.taken) == 512 + 512 + 3
+    assert tally.dropped == {"export_queue_full": 3}
+
+
+def test_the_queue_of_the_processor_is_long_unless_told_otherwise() -> None:
+    """A burst of 9,000 while its thread is busy: all fit, though the SDK's own default is 2,048."""
+    backend = Backend()
+    backend.answers.clear()
+    with keeping(backend, records_limit=30_000) as (exporter, tally):
+        provider = TracerProvider(shutdown_on_exit=False)
+        provider.add_span_processor(KeepingSpanProcessor(exporter))
+        tracer = provider.get_tracer("test")
+        for number in range(9_000):
+            tracer.start_span(str(number)).end()
+        backend.answers.set()
+        provider.shutdown()
+    assert len(backend.taken) == 9_000
+    assert not tally.dropped
 
 
 def test_when_full_plain_spans_go_before_the_records_of_long_levels() -> None:
