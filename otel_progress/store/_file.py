@@ -85,6 +85,17 @@ class StoreFile:
             return os.stat(f"{self.path}-wal").st_size  # noqa: PTH116  # a text with a suffix
         return 0
 
+    @staticmethod
+    def shrink_wal(connection: sqlite3.Connection) -> bool:
+        """
+        Empty the write-ahead log, unless others are at work for longer than a write may wait.
+
+        By itself it begins anew only when a write finds no reader in it, which many busy processes never allow
+        (sqlite.org/wal.html, "Avoiding Excessively Large WAL Files").
+        """
+        ((busy, *_),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return not busy
+
     def close(self) -> None:
         """Close the file, if it is open, and leave it tidy."""
         with self._lock:

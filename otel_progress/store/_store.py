@@ -169,7 +169,7 @@ class Store:
 
     def _write(self, connection: sqlite3.Connection) -> bool:
         """Write the live levels and the runs that wait, in one transaction."""
-        if self._file.wal_bytes() > WAL_BYTES_LIMIT:
+        if self._file.wal_bytes() > WAL_BYTES_LIMIT and not self._file.shrink_wal(connection):
             raise Trouble(Reason.FULL, "a reader that does not end keeps its log from shrinking", PAUSE_SECONDS)
         levels = _codec.encode(self._live, details=self._details)  # before the transaction: others wait for its end
         rows = list(self._pending)[:BATCH]

@@ -81,6 +81,7 @@ def test_pruning_happens_by_itself(path: Path) -> None:
         assert len(here.store.runs()) == 3
 
 
+@pytest.mark.once
 def test_the_file_never_passes_its_size(path: Path) -> None:
     """1 MiB, and 3 MB of runs: the oldest go, the newest stay, and the file is given back what they took."""
     limit = 1024 * 1024
@@ -156,6 +157,23 @@ def test_a_reader_that_never_ends_does_not_make_the_log_grow_for_ever(
         here.show(level(done=1))
         here.show(level(done=2))
         assert here.store.live()[0].levels[0].done == 2
+
+
+def test_a_long_log_shrinks_as_soon_as_its_reader_is_gone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before a write is given up, it is tried."""
+    monkeypatch.setattr(_store, "WAL_BYTES_LIMIT", 256 * 1024)
+    log = path.with_name("store.db-wal")
+    with kept(path) as here:
+        here.show(level())
+        reader = sqlite3.connect(path, isolation_level=None)
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM process").fetchall()
+        while log.stat().st_size <= 256 * 1024:
+            assert here.show(level(children=tuple(level("step", "import", key=m) for m in range(150))))
+        reader.close()
+        assert here.show(level())
+        assert not here.trouble
+        assert log.stat().st_size < 128 * 1024
 
 
 def test_last_words_are_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
