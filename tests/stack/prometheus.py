@@ -103,7 +103,7 @@ class Prometheus(Program):
         assert len(found) <= 1, f"{query} has {len(found)} series: {found}"
         return found[0].value if found else None
 
-    def samples(self, selector: str, seconds: float = 120.0) -> list[Samples]:
+    def samples(self, selector: str, seconds: float = 3600.0) -> list[Samples]:
         """Return the raw samples of each series of a selector, as far back as ``seconds``."""
         answer = get(f"{self.url}/api/v1/query", query=f"{selector}[{seconds:g}s]", time=time.time())
         return [

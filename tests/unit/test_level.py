@@ -1275,6 +1275,7 @@ def test_a_forgotten_watch_costs_nothing_any_more(progress: Capture) -> None:
         assert not progress.runtime._callbacks
 
 
+@pytest.mark.once
 def test_a_watch_nobody_reads_is_bounded(progress: Capture, caplog: pytest.LogCaptureFixture) -> None:
     """The oldest changes go, and are counted."""
     with watch() as changes:

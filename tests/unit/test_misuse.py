@@ -946,6 +946,7 @@ def test_a_thousand_levels_inside_each_other(progress: Capture) -> None:
     assert progress.runtime.tally.contained == {}
 
 
+@pytest.mark.once
 def test_ten_thousand_levels_alive_at_once(progress: Capture) -> None:
     """They are counted exactly, a snapshot lists a bounded number of them, and all end."""
     with operation("job") as job, ExitStack() as stack:

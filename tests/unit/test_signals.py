@@ -20,10 +20,11 @@ from .sink import Sink
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
 
 PRELUDE = """
-import asyncio, os, signal, sys, threading, time
+import asyncio, faulthandler, os, signal, sys, threading, time
 import otel_progress.sdk
 from otel_progress import configure, current, level, operation, track
 
+faulthandler.register(signal.SIGUSR1, chain=False)  # what it does where it hangs
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it runs in the background
 
 def ready():
@@ -69,9 +70,10 @@ class Program:
         try:
             out, err = self.process.communicate(timeout=LONGEST_SECONDS)
         except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGUSR1)
+            time.sleep(0.5)
             self.process.kill()
-            self.process.communicate()
-            raise AssertionError("it hangs") from None
+            raise AssertionError(f"it hangs:\n{self.process.communicate()[1]}") from None
         return self.process.returncode, out, err
 
 
@@ -344,7 +346,7 @@ with operation("job"): work()
 def test_what_has_ended_is_flushed_while_the_programs_handler_takes_its_time(sink: Sink) -> None:
     """A grace period that ends in SIGKILL has lost nothing that was done before."""
     body = """
-signal.signal(signal.SIGTERM, lambda *_: print("handled", flush=True))
+signal.signal(signal.SIGTERM, lambda *_: os.write(1, b"handled\\n"))  # not print: `ready` may be within its own
 configure()
 with operation("before"): pass
 with operation("job"): work()
@@ -455,7 +457,8 @@ async def main():
         try:
             with level("step"):
                 ready()
-                await asyncio.sleep(60)
+                while True:  # CPython looks for signals before a sleep: one that comes just then ends none
+                    await asyncio.sleep(0.01)
         finally:
             await asyncio.sleep(0)
             print("cleaned up", flush=True)

@@ -130,6 +130,7 @@ def test_prometheus_endpoint_answers_while_it_runs(large_tree: Path) -> None:
     assert status == 130
 
 
+@pytest.mark.once
 def test_port_that_is_taken_is_replaced_unless_it_was_asked_for(tree: Tree) -> None:
     """The usual port is a default, a given one is a wish."""
     with socket.socket() as taken:
@@ -172,6 +173,7 @@ def large_tree(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("arguments", [[], ["--json"]], ids=["lines", "json"])
 def test_ctrl_c_ends_it_as_interrupted_with_a_summary(large_tree: Path, arguments: list[str]) -> None:
     """The exit status is that of a program stopped by the signal; nothing is a traceback."""

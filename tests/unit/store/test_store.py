@@ -300,6 +300,7 @@ print({"sqlite3", "http.client", "urllib.request"} & set(sys.modules))
     assert answer.stdout.splitlines() == ["None None", "set()"], answer.stderr
 
 
+@pytest.mark.once
 def test_the_log_of_writes_stays_far_below_what_is_too_large(path: Path) -> None:
     """As long as nobody keeps reading: 200 writes of a large picture, 12 MB in all."""
     crowd = level("job", children=tuple(level("step", "job", key=n) for n in range(199)))

@@ -96,6 +96,7 @@ def test_a_second_damaged_file_is_left_alone_as_the_first_was(path: Path, logged
     assert "look at both" in the_one(logged)
 
 
+@pytest.mark.once
 def test_processes_that_find_the_damage_together_move_it_once(path: Path) -> None:
     """The new file of the fastest is not mistaken for the damaged one by the others."""
     path.write_bytes(b"noise" * 10_000)
