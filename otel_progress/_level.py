@@ -424,7 +424,7 @@ class Level:
             level.state = State.PENDING
             return snapshot(level, now, now_ns)
         runtime = level.runtime
-        runtime.freshen(level)
+        runtime.rounds.freshen(level)
         return snapshot(level, runtime.clock.monotonic(), runtime.clock.wall_ns())
 
     def carrier(self) -> dict[str, str]:

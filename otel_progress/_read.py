@@ -136,7 +136,7 @@ def _snapshots(runtime: _runtime.Runtime, levels: Iterator[LevelState], limit: i
     for level in levels:
         if most is not None and len(taken) >= most:
             break
-        runtime.freshen(level)
+        runtime.rounds.freshen(level)
         taken.append(snapshot(level, runtime.clock.monotonic(), runtime.clock.wall_ns()))
     return tuple(taken)
 
@@ -172,7 +172,7 @@ class Subscription:
 
     def unsubscribe(self) -> None:
         """Stop telling; twice is harmless."""
-        self._runtime.unsubscribe(self._callback)
+        self._runtime.subscribers.remove(self._callback)
 
     def __call__(self) -> None:
         """Stop telling, so that the handle itself serves as a clean-up function."""
@@ -195,7 +195,7 @@ def on_change(callback: Callable[[Change], object]) -> Subscription:
     one that blocks delays spans and events (see `Health.outbox_busy_seconds`), but not the program or the heartbeat.
     """
     runtime = _runtime.get()
-    runtime.subscribe(callback)
+    runtime.subscribers.add(callback)
     return Subscription(runtime, callback)
 
 
@@ -215,12 +215,12 @@ class Watch:
         def take(change: Change) -> None:
             watch = itself()
             if watch is None:  # nobody iterates any more, and nobody said so
-                runtime.unsubscribe(take)
+                runtime.subscribers.remove(take)
             else:
                 watch._take(change)
 
         self._subscription = Subscription(runtime, take)
-        runtime.subscribe(take)
+        runtime.subscribers.add(take)
         for level in runtime.registry.live():
             now, now_ns = runtime.clock.monotonic(), runtime.clock.wall_ns()
             if self._operation in {None, level.operation}:

@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 import weakref
-from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
 from importlib import import_module
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import metrics, trace
 
-from otel_progress import _drain, _instruments, _report, _spans, _watching, names
+from otel_progress import _drain, _instruments, _report, _spans, names
 from otel_progress._adoption import Adoption
 from otel_progress._clock import SYSTEM_CLOCK
 from otel_progress._config import Config
@@ -27,22 +26,19 @@ from otel_progress._events import Events
 from otel_progress._exits import at_worker_exit
 from otel_progress._instruments import Instruments, Source, instruments_of
 from otel_progress._learning import Learning
-from otel_progress._model import Change, ChangeKind, Health
+from otel_progress._model import Health
 from otel_progress._outbox import Outbox
 from otel_progress._registry import Registry
-from otel_progress._snapshot import DEPTH_SHOWN, snapshot
+from otel_progress._rounds import Rounds
 from otel_progress._state import Ending, LevelState
+from otel_progress._subscribers import Subscribers
 from otel_progress._ticker import Ticker
-from otel_progress._usage import Usage, usage
 from otel_progress.errors import ConfigError
 from otel_progress.names import State
 
 if TYPE_CHECKING:
-    from otel_progress._model import Clock, Deviation
+    from otel_progress._model import Clock
     from otel_progress.sdk import Handle
-
-TICK_BUDGET_SECONDS: Final = 0.02
-"""Time one tick may take; levels that do not fit are looked at in the next."""
 
 ABANDONED_GRACE_SECONDS: Final = 0.25
 """How long an abandoned end waits for the exception that may have caused it."""
@@ -50,13 +46,7 @@ ABANDONED_GRACE_SECONDS: Final = 0.25
 EXIT_FLUSH_SECONDS: Final = 5.0
 """How long the interpreter's exit may wait for the outbox."""
 
-FRESH_SECONDS: Final = 0.5
-"""Age up to which a sample serves a reader; only then is the level looked at outside the ticker."""
-
 _ABANDONED: Final = State.ABANDONED  # looked up once: see _state
-_RETRYING: Final = State.RETRYING
-
-Callback = Callable[[Change], object]
 
 Moment = tuple[float, int]
 """Monotonic seconds and wall nanoseconds."""
@@ -92,7 +82,9 @@ class Runtime:
             label_sets_limit=self.config.label_sets_limit,
         )
         self.outbox = Outbox(self.tally)
-        self.ticker = Ticker(self.tick, self.tally) if ticker else None
+        self.rounds = Rounds(self)
+        self.ticker = Ticker(self.rounds.tick, self.tally) if ticker else None
+        self.subscribers = Subscribers(self)
         self.events = Events(logger_provider)
         self.adoption = Adoption(self)
         self.learning = Learning(self)
@@ -110,11 +102,6 @@ class Runtime:
         # Covers the creation of tracer and instruments; reentrant, for signal handlers and destructors with levels.
         self._look_lock = threading.RLock()
         self._looking = False
-        self._callbacks: tuple[Callback, ...] = ()
-        self._callbacks_lock = threading.RLock()  # covers changes of the tuple; readers take it as it is
-        self._next_key = 0
-        self._usage: Usage | None = None
-        self._heartbeat_ns: int | None = None
         self._meters_seen: metrics.MeterProvider | None = None
         self._exit_hooked = False
         self._unhook_threads: Callable[[], None] | None = None
@@ -201,7 +188,7 @@ class Runtime:
     @property
     def busy(self) -> bool:
         """Whether anything records or listens: without it there is no work for the threads."""
-        return self._recording or bool(self._callbacks) or self.learning.store is not None
+        return self._recording or bool(self.subscribers) or self.learning.store is not None
 
     def started(self, level: LevelState) -> None:
         """Take in a level that has started; its span has been started by the caller."""
@@ -214,9 +201,9 @@ class Runtime:
             self.learning.prefetch(level)
             self.registry.saw(level)  # its series has its place before those of its levels, which may be many
         if level.is_operation or self.config.short_level_events:
-            self._announce(level)
-        if self._callbacks:
-            self._notify("started", level)
+            self.announce(level)
+        if self.subscribers:
+            self.subscribers.notify("started", level)
 
     def changed(self, level: LevelState, previous: State, reason: str | None) -> None:
         """Take in a change of state."""
@@ -224,8 +211,8 @@ class Runtime:
         if level.announced and self.events.listening:
             at_ns = self.clock.wall_ns()
             self.outbox.put(self.events.state_changed, level, at_ns, (previous, level.state), reason)
-        if self._callbacks:
-            self._notify("state_changed", level)
+        if self.subscribers:
+            self.subscribers.notify("state_changed", level)
 
     def end(
         self,
@@ -288,7 +275,7 @@ class Runtime:
             self.registry.remove(level)
             return
         if not level.announced and ending.at - level.started >= self.config.open_after_seconds:
-            self._announce(level)  # it ended before the ticker saw that it was old enough
+            self.announce(level)  # it ended before the ticker saw that it was old enough
         if ending.outcome is _ABANDONED:
             taken = self.outbox.put_later(ABANDONED_GRACE_SECONDS, _report.end, level)
         else:
@@ -297,26 +284,14 @@ class Runtime:
             self.registry.remove(level)
             _report.record_duration(level)
             _report.forget(level)
-        if self._callbacks:
-            self._notify("ended", level)
+        if self.subscribers:
+            self.subscribers.notify("ended", level)
 
-    def _announce(self, level: LevelState) -> None:
+    def announce(self, level: LevelState) -> None:
+        """Tell of a level that has started, and is not too short to be told of."""
         level.announced = True
         if self.events.listening:
             self.outbox.put(self.events.started, level, self.clock.wall_ns(), _spans.eta_attributes(level))
-
-    def _show(self, level: LevelState, now: float) -> None:
-        """Have a level that is old enough shown in its trace, and say from time to time how far it is."""
-        if not level.shown:
-            level.shown = self.outbox.put(_report.show, level, self.clock.wall_ns(), _spans.live_attributes(level))
-            level.checkpoint_due = now + self.config.checkpoint_seconds
-            if not level.announced:
-                self._announce(level)
-        elif now >= level.checkpoint_due and not self.outbox.is_half_full:
-            level.checkpoint_due = now + _report.checkpoint_interval(level, now, self.registry.size)
-            self.outbox.put(
-                _report.checkpoint, level, self.clock.wall_ns(), _spans.live_attributes(level, metadata=False)
-            )
 
     def end_by_span(self, level: LevelState, at_ns: int | None) -> None:
         """End a level because the program ended its span, at the time that it gave."""
@@ -332,117 +307,6 @@ class Runtime:
             except IndexError:  # another thread took it
                 return
             self._end(level, State.ABANDONED, at=at)
-
-    # --- the ticker ---------------------------------------------------------------------------------------------------
-
-    def tick(self) -> bool:
-        """
-        Look at the live levels: sample, estimate, beat. Return whether there are any.
-
-        Levels are taken in turn until the budget is spent, the newest first, so that children come before their
-        parents, which count their shares. The next tick goes on below where this one stopped: by key, because levels
-        come and go meanwhile.
-        """
-        self._heartbeat_ns = self.clock.wall_ns()
-        if self.instruments is not None:
-            self.instruments.heartbeat_ns = self._heartbeat_ns
-        self.reap()
-        if self.adoption.waiting:
-            with self.tally.containing("adoption"):
-                self.adoption.poll()
-        levels = self.registry.live()
-        if levels:
-            self._usage = usage()
-        if levels or self.learning.unwritten:
-            self.learning.write_live()
-        first = bisect_left(levels, self._next_key, key=lambda level: level.key) or len(levels)
-        # Time as the process has it: a budget counts what the thread really takes from the program.
-        until = time.perf_counter() + TICK_BUDGET_SECONDS
-        self._next_key = 0
-        for level in (*reversed(levels[:first]), *reversed(levels[first:])):
-            now = self.clock.monotonic()
-            self._look_at(level, now)
-            if self.busy:
-                self._watch(level, now)
-            if time.perf_counter() > until and self.ticker is not None:
-                self._next_key = level.key
-                break
-        return bool(levels or self.adoption.waiting or self.learning.unwritten)
-
-    def _look_at(self, level: LevelState, now: float) -> None:
-        state = level.state
-        try:
-            if self.adoption.levels:
-                self.adoption.refresh(level)
-            if level.estimator is None:
-                self.learning.recall(level)
-            level.sample(now, self.config.eta_method, self._usage if level.is_operation else None)
-        except Exception as error:  # noqa: BLE001  # one level's odd numbers must not stop the others
-            self.tally.contain("sample", error)
-        if not self.busy:
-            return
-        if state is _RETRYING and level.state is State.RUNNING:
-            self.changed(level, state, None)
-        if now - level.started >= self.config.open_after_seconds:
-            self._show(level, now)
-        if self._callbacks and level.reported != (reported := (level.last_done, level.message, level.share)):
-            level.reported = reported
-            self._notify("advanced", level)
-
-    def _watch(self, level: LevelState, now: float) -> None:
-        """Check a level for deviations, and tell of those that began or are over. The ticker's thread alone does."""
-        try:
-            began, over = _watching.look(level, now, self.config.rules)
-        except Exception as error:  # noqa: BLE001  # as above
-            self.tally.contain("deviation", error)
-            return
-        told: tuple[tuple[ChangeKind, list[Deviation], Callable[..., None]], ...] = (
-            ("deviation", began, self.events.deviates),
-            ("recovered", over, self.events.recovered),
-        )
-        for kind, deviations, tell_of in told:
-            for deviation in deviations:
-                if self.events.listening:
-                    self.outbox.put(tell_of, level, self.clock.wall_ns(), deviation)
-                if self._callbacks:
-                    self._notify(kind, level, deviation)
-
-    def freshen(self, level: LevelState, depth: int = DEPTH_SHOWN) -> None:
-        """Sample a level and its children for a reader, where the last sample is old."""
-        now = self.clock.monotonic()
-        for child in list((level.children or {}).values())[:100] if depth else ():
-            self.freshen(child, depth - 1)
-        if level.ending is None and (level.sampled_at is None or now - level.sampled_at >= FRESH_SECONDS):
-            self._look_at(level, now)
-
-    # --- subscribers --------------------------------------------------------------------------------------------------
-
-    def subscribe(self, callback: Callback) -> None:
-        """Add a callback; it is called by the outbox's thread."""
-        with self._callbacks_lock:
-            self._callbacks = (*self._callbacks, callback)
-        if self.ticker is not None and len(self.registry):
-            self.ticker.wake()
-
-    def unsubscribe(self, callback: Callback) -> None:
-        """Remove a callback; one that is not there is no error."""
-        with self._callbacks_lock:
-            self._callbacks = tuple(other for other in self._callbacks if other is not callback)
-
-    def _notify(self, kind: ChangeKind, level: LevelState, deviation: Deviation | None = None) -> None:
-        if self.outbox.is_half_full:  # a callback that is too slow must not crowd out the spans
-            self.tally.drop("changes_full")
-            return
-        change = Change(kind, snapshot(level, self.clock.monotonic(), self.clock.wall_ns(), depth=0), deviation)
-        self.outbox.put(self._call_back, change)
-
-    def _call_back(self, change: Change) -> None:
-        for callback in self._callbacks:
-            try:
-                callback(change)
-            except BaseException as error:  # noqa: BLE001  # dropped: one that failed once fails at every change
-                self.unsubscribe(callback)
-                self.tally.contain("callback", error)
 
     # --- endings ------------------------------------------------------------------------------------------------------
 
@@ -519,7 +383,7 @@ class Runtime:
             enabled=self.enabled,
             live_levels=len(self.registry),
             finished_operations=len(self.registry.finished()),
-            heartbeat_at=None if self._heartbeat_ns is None else self._heartbeat_ns / 1e9,
+            heartbeat_at=None if self.rounds.heartbeat_ns is None else self.rounds.heartbeat_ns / 1e9,
             outbox_length=len(self.outbox),
             outbox_busy_seconds=self.outbox.busy_seconds,
             export_kept=MappingProxyType({signal: count for signal, count in self.tally.kept.items() if count}),
@@ -542,12 +406,12 @@ class Runtime:
         self.outbox = Outbox(self.tally)
         self.holding.clear()
         self.learning.after_fork()
-        self.ticker = self.ticker and Ticker(self.tick, self.tally)
+        self.rounds = Rounds(self)
+        self.ticker = self.ticker and Ticker(self.rounds.tick, self.tally)
         self.dropped.clear()
-        self._heartbeat_ns = None
         self._look_lock = threading.RLock()
         self._looking = False
-        self._callbacks_lock = threading.RLock()
+        self.subscribers.after_fork()
         self.tally.after_fork()
         self._exit_hooked = False  # the child may leave in another way
         if self.instruments is not None:

@@ -92,7 +92,7 @@ class Capture:
     def tick(self, seconds: float = 0.0) -> None:
         """Let ``seconds`` pass, then do what the ticker does once a second."""
         self.clock.advance(seconds)
-        self.runtime.tick()
+        self.runtime.rounds.tick()
 
     def spans(self, name: str | None = None) -> list[ReadableSpan]:
         """Return the spans that ended, in the order of their ends; only those called ``name`` if it is given."""

@@ -50,7 +50,7 @@ def _grow_old(setup: Recording, levels: list[Level]) -> None:
     for _ in range(TICKS):
         for level in levels:
             level.advance()
-        setup.runtime.tick()
+        setup.runtime.rounds.tick()
 
 
 def _bytes_each(make: Callable[[], object]) -> float:

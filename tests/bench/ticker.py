@@ -74,7 +74,7 @@ def _long_tick() -> Row:
             for level in levels:
                 level.advance()
             start = time.perf_counter()
-            setup.runtime.tick()
+            setup.runtime.rounds.tick()
             ticks.append(time.perf_counter() - start)
     # The last level looked at may overrun, as may the garbage collector.
     budget = TICK_BUDGET_SECONDS * 1.25

@@ -636,7 +636,7 @@ def test_level_whose_start_failed_is_ended_by_whoever_comes_next(
     def fail(*_: object) -> None:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(progress.runtime, "_announce", fail)
+    monkeypatch.setattr(progress.runtime, "announce", fail)
     with span_of(tracer, "import", progress__total=1):
         monkeypatch.undo()
         assert active() == ()

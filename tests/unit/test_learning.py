@@ -164,7 +164,7 @@ def test_the_store_keeps_runs_and_what_is_live(store_of: Callable[[Capture], Sto
         progress.tick(2.0)
         progress.runtime.flush(10.0)
         assert store.live() == ()
-        assert progress.runtime.tick() is False  # nothing is left to write, so the ticker may rest
+        assert progress.runtime.rounds.tick() is False  # nothing is left to write, so the ticker may rest
         (kept,) = store.runs("job")
         assert kept.level.done == 60
         assert kept.profile is not None
@@ -380,7 +380,7 @@ with operation("job", total=11) as job:
     for cost in [90, *[1] * 10]:
         for _ in range(cost):
             clock.advance(1.0)
-            runtime.tick()
+            runtime.rounds.tick()
             promised.append(None if (eta := job.snapshot().eta) is None else round(eta.expected))
         job.advance()
 print(promised[9])

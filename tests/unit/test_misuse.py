@@ -583,7 +583,7 @@ def test_an_iterator_that_returns_itself_wrong_raises_as_without_us(progress: Ca
 def running(**options: Any) -> Iterator[Runtime]:  # noqa: ANN401
     """Use a runtime with providers of one's own, the real clock, and a heart that beats fifty times a second."""
     runtime = Runtime(Config.make({}), **options)
-    runtime.ticker = Ticker(runtime.tick, runtime.tally, interval_seconds=0.02)
+    runtime.ticker = Ticker(runtime.rounds.tick, runtime.tally, interval_seconds=0.02)
     previous = replace(runtime)
     try:
         yield runtime
