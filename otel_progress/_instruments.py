@@ -127,7 +127,8 @@ class Instruments:
             for level in live:
                 labels = source.registry.labels(level)
                 groups[labels].append(level)
-                totals[labels].add(level.counts(), level.counters, level.onsets)
+                onsets = None if level.outlook is None else level.outlook.onsets
+                totals[labels].add(level.counts(), level.counters, onsets)
         view: View = {metric: [] for metric in names.METRICS}
         now, now_ns = self._clock.monotonic(), self._clock.wall_ns()
         for labels, levels in groups.items():
@@ -167,15 +168,11 @@ class Instruments:
             yield names.LEVEL_LIMIT, sum(known)
         yield names.LEVEL_FRACTION, _fraction(same)
         # Each is read once: it is gone when the level ends, which may be now.
-        rates = [rate for level in same if (rate := level.rate) is not None]
+        rates = [rate for level in same if level.outlook and (rate := level.outlook.rate) is not None]
         yield names.LEVEL_RATE, sum(rates) if rates else None
         yield names.LEVEL_ELAPSED, max(now - level.started for level in alive)
         # An estimate counts down since it was made; the end it promises stands still.
-        estimates = [
-            (estimate, max(now - level.sampled_at, 0.0))
-            for level in alive
-            if (estimate := level.estimate) is not None and level.sampled_at is not None
-        ]
+        estimates = [made for level in alive if level.outlook and (made := level.outlook.estimated(now))]
         if estimates:
             expected = max(estimate.expected - age for estimate, age in estimates)
             yield names.LEVEL_ETA, max(expected, 0.0)
@@ -237,7 +234,7 @@ def _totals_rows(totals: Totals, levels: list[LevelState]) -> Iterator[tuple[Met
             yield names.ACTIVE, states.count(state), {names.STATE: state.value}
     for (name, unit), value in totals.counters.items():
         yield names.COUNTER, value, {names.COUNTER_NAME: name, names.COUNTER_UNIT: unit}
-    holding = {(held.kind, held.severity) for level in levels for held in level.deviations}
+    holding = {(held.kind, held.severity) for level in levels if level.outlook for held in level.outlook.deviations}
     for (kind, severity), value in totals.onsets.items():
         how = {names.DEVIATION_KIND: kind.value, names.SEVERITY: severity.value}
         yield names.DEVIATIONS, value, how

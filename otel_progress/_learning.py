@@ -65,14 +65,14 @@ class Learning:
         """Tell a level of its earlier runs; later, from another thread, where they must be looked up first."""
         if self.history is None:
             return
-        key = _key(level)
+        key, method = _key(level), self._runtime.config.eta_method
 
         def tell(profiles: tuple[Profile, ...]) -> None:
-            level.hear(profiles, self._calibration_of(key))
+            level.hear(profiles, self._calibration_of(key), method)
 
         known = self.history.known(*key, then=tell)
         if known is not None:
-            level.hear(known, self._calibrations.get(key, 0.0))
+            level.hear(known, self._calibrations.get(key, 0.0), method)
 
     def _calibration_of(self, key: Key) -> float:
         """Return the log of the scale of intervals, from the store if it is not known yet; may wait for the file."""
@@ -88,6 +88,7 @@ class Learning:
         ending = level.ending
         if ending is None or not self._is_kept(level):
             return ()
+        outlook = level.outlook
         estimator, promises, reached = level.take_spent()
         if estimator is None:  # it ended before anybody looked
             estimator, reached = Estimator(level.total, method="linear"), level.final.done
@@ -101,8 +102,8 @@ class Learning:
             ended_at=ending.at_ns / 1e9,
             failed=level.final.failed,
             quality=level.quality,
-            peak_rss=level.peak_rss,
-            cpu_seconds=level.cpu_seconds,
+            peak_rss=outlook and outlook.peak_rss,
+            cpu_seconds=outlook and outlook.cpu_seconds,
         )
         if promises is None or ending.outcome is not State.COMPLETED:
             return ()

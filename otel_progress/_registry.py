@@ -105,7 +105,7 @@ class Registry:
         try:
             self._live.pop(level.key, None)
             totals = self._of(level)
-            totals.add(level.final, level.counters, level.onsets)
+            totals.add(level.final, level.counters, None if level.outlook is None else level.outlook.onsets)
         finally:
             self._lock.release()
         if totals is self._totals.get(_OTHER):

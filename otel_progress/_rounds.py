@@ -82,7 +82,9 @@ class Rounds:
         now = self._runtime.clock.monotonic()
         for child in list((level.children or {}).values())[:100] if depth else ():
             self.freshen(child, depth - 1)
-        if level.ending is None and (level.sampled_at is None or now - level.sampled_at >= FRESH_SECONDS):
+        outlook = level.outlook
+        sampled_at = None if outlook is None else outlook.sampled_at
+        if level.ending is None and (sampled_at is None or now - sampled_at >= FRESH_SECONDS):
             self._look_at(level, now)
 
     def _look_at(self, level: LevelState, now: float) -> None:
@@ -90,7 +92,7 @@ class Rounds:
         try:
             if runtime.adoption.levels:
                 runtime.adoption.refresh(level)
-            if level.estimator is None:
+            if level.outlook is None:
                 runtime.learning.recall(level)
             level.sample(now, runtime.config.eta_method, self._usage if level.is_operation else None)
         except Exception as error:  # noqa: BLE001  # one level's odd numbers must not stop the others

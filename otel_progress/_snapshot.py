@@ -21,8 +21,8 @@ def snapshot(level: LevelState, now: float, now_ns: int, *, depth: int = DEPTH_S
     """Return how the level stands at ``now``, with its children down to ``depth``."""
     counts = level.counts()
     ending = level.ending
-    age = 0.0 if level.sampled_at is None else max(now - level.sampled_at, 0.0)
-    estimate = None if ending else level.estimate
+    outlook = level.outlook
+    estimate, age = (None if outlook is None else outlook.estimated(now)) or (None, 0.0)
     live = list((level.children or {}).values())
     listed = live[-LIVE_CHILDREN_SHOWN:] if depth else []
     finished = list(level.finished or ()) if depth else []
@@ -53,7 +53,7 @@ def snapshot(level: LevelState, now: float, now_ns: int, *, depth: int = DEPTH_S
         bytes=counts.bytes,
         unit=level.unit,
         fraction=level.fraction(),
-        rate_per_second=level.rate,
+        rate_per_second=None if outlook is None else outlook.rate,
         eta=estimate,
         expected_end_at=None if estimate is None else now_ns / 1e9 - age + estimate.expected,
         last_advance_at=now_ns / 1e9 - max(now - level.last_advance, 0.0),
@@ -71,7 +71,7 @@ def snapshot(level: LevelState, now: float, now_ns: int, *, depth: int = DEPTH_S
         children_live=len(live),
         children_finished=level.children_finished,
         children_failed=level.children_failed,
-        deviations=level.deviations,
+        deviations=() if outlook is None else outlook.deviations,
     )
 
 

@@ -102,8 +102,8 @@ def progress_attributes(level: LevelState, *, metadata: bool = True) -> Values:
         names.ERROR_TYPE: None if level.ending is None else level.ending.error_type,
     }
     attributes |= {key: text for key, text in texts.items() if text is not None}
-    if level.onsets:
-        attributes[names.DEVIATION_KINDS] = tuple(sorted({kind._value_ for kind, _ in list(level.onsets)}))
+    if level.outlook is not None and level.outlook.onsets:
+        attributes[names.DEVIATION_KINDS] = tuple(sorted({kind._value_ for kind, _ in list(level.outlook.onsets)}))
     if level.counters is not None:
         for (name, _), total in list(level.counters.items()):
             attributes[names.COUNTER_PREFIX + name] = float(total)
@@ -128,11 +128,11 @@ def live_attributes(level: LevelState, *, metadata: bool = True) -> Values:
 
 def eta_attributes(level: LevelState) -> Values:
     """Return a live level's time left, as it was estimated last and has gone by since; nothing where it is unknown."""
-    estimate, sampled_at = level.estimate, level.sampled_at
-    if estimate is None or sampled_at is None:
-        return {}
     clock = level.runtime.clock
-    age = max(clock.monotonic() - sampled_at, 0.0)
+    made = None if level.outlook is None else level.outlook.estimated(clock.monotonic())
+    if made is None:
+        return {}
+    estimate, age = made
     expected = max(estimate.expected - age, 0.0)
     try:
         end = datetime.fromtimestamp(clock.wall_ns() / 1e9 + expected, UTC).isoformat(timespec="milliseconds")

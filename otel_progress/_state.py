@@ -10,15 +10,15 @@ from itertools import count, islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from otel_progress._bounds import LARGEST
-from otel_progress._model import ChildView, Deviation, Estimate, Profile, Sample
-from otel_progress.eta import Estimator, Promises
-from otel_progress.names import RATE_LIMIT_WAIT, STANDARD_COUNTERS, DeviationKind, Severity, State
+from otel_progress._model import ChildView, Profile, Sample
+from otel_progress._outlook import NOTHING_SPENT, Outlook, Spent
+from otel_progress.eta import Estimator
+from otel_progress.names import RATE_LIMIT_WAIT, STANDARD_COUNTERS, State
 
 if TYPE_CHECKING:
     from otel_progress._bounds import Metadata
     from otel_progress._keyed import Notes
     from otel_progress._usage import Usage
-    from otel_progress.deviation import Monitor
 
 DEFAULT_UNIT: Final = "{item}"
 
@@ -70,7 +70,6 @@ class Counts(NamedTuple):
 
 NO_COUNTS: Final = Counts(0, 0, 0, 0)
 _NOTHING_REPORTED: Final = (0.0, None, None)
-_NOTHING_SPENT: Final = (None, None, 0.0)
 
 
 @dataclass(slots=True)
@@ -160,31 +159,12 @@ class LevelState:
     abandoned: dict[int, LevelState] | None
     """Children that were left without a word and are not exported yet: they failed if this level does."""
 
-    estimator: Estimator | None
-    estimate: Estimate | None
-    rate: float | None
-    promises: Promises | None
-    earlier: tuple[Profile, ...]
-    """Earlier runs of this level, as far as they are known."""
-    calibration: float
-    """Log of the scale of the estimate's intervals, as earlier runs suggest it."""
+    outlook: Outlook | None
+    """Time left and what it rests on, from the first look on."""
     notes: Notes | None
     """What a `track` with ``key`` or ``cost`` notes of its items."""
-    spent: tuple[Estimator | None, Promises | None, float]
-    """What was learned of a level that has ended, and the units that it reached: for its profile."""
     profile: Profile | None
     """Of a level that has ended: what the next run is to know of it."""
-    usage: Usage | None
-    """Of the process, when the operation was sampled first; later samples are told the difference in processor time."""
-    peak_rss: float | None
-    cpu_seconds: float | None
-    newest: Sample | None
-    """What the estimator was told last; the monitor is told the same."""
-    monitor: Monitor | None
-    deviations: tuple[Deviation, ...]
-    """Those that hold; written by the ticker alone, as is the next."""
-    onsets: dict[tuple[DeviationKind, Severity], int] | None
-    sampled_at: float | None
     last_done: float
     last_advance: float
     resumed: tuple[float, float] | None
@@ -258,13 +238,7 @@ class LevelState:
         self.id = self.title = self.total = self.message = self.metadata = self.quality = self.reason = None
         self.counters = self.cancel_reason = None
         self.phases = self.children = self.finished = self.iterators = self.run_by = self.abandoned = None
-        self.estimator = self.estimate = self.rate = self.sampled_at = self.resumed = None
-        self.newest = self.monitor = self.onsets = self.promises = self.notes = self.profile = None
-        self.usage = self.peak_rss = self.cpu_seconds = None
-        self.earlier = ()
-        self.calibration = 0.0
-        self.spent = _NOTHING_SPENT
-        self.deviations = ()
+        self.outlook = self.resumed = self.notes = self.profile = None
         self.runtime = self.handle = self.span = self.context = self.trace_ids = None
         if parent is None:
             self.root = self
@@ -316,7 +290,7 @@ class LevelState:
 
         ``now`` is ``None`` where it cannot be where a resumed run goes on.
         """
-        if now is not None and self.estimator is None and now - self.started <= RESUMED_SECONDS:
+        if now is not None and self.outlook is None and now - self.started <= RESUMED_SECONDS:
             self.resumed = done, now
         missing = done - (self.counts().done - self._rewound)
         if missing >= 0:
@@ -331,9 +305,9 @@ class LevelState:
         if state not in _NEXT.get(self.state, ()):
             return False
         if state is State.PAUSED:
-            self._estimating(method).pause(now)
+            self._looking(method).pause(now)
         elif self.state is State.PAUSED:
-            self._estimating(method).resume(now)
+            self._looking(method).resume(now)
             self.last_advance = now  # a pause is not a stall
         self.state = state
         return True
@@ -356,11 +330,9 @@ class LevelState:
             self.state = ending.outcome
             self.ending = ending  # after the numbers: who sees it may read them without the lock
             self.cells.clear()  # whoever still advances finds no cell, and is told
-            if self.estimator is not None:
-                self.spent = (self.estimator, self.promises, self._reached_at_end())
-            self.promises = None
-            self.passed = self.estimator = self.estimate = self.rate = self.newest = self.monitor = None
-            self.deviations = ()
+            self.passed = None
+            if self.outlook is not None:
+                self.outlook.end(self._reached_at_end())
             if self.parent is not None:
                 self.parent.lost(self)
             if self.abandoned is not None and ending.outcome is _FAILED:
@@ -380,20 +352,15 @@ class LevelState:
             return (self.final_fraction or 0.0) * sum(phase.weight for phase in self.phases.values())
         return done
 
-    def take_spent(self) -> tuple[Estimator | None, Promises | None, float]:
+    def take_spent(self) -> Spent:
         """Return what was learned of this level, now that it has ended, and let go of it."""
-        spent, self.spent = self.spent, _NOTHING_SPENT
-        return spent
+        return NOTHING_SPENT if self.outlook is None else self.outlook.take_spent()
 
-    def hear(self, profiles: tuple[Profile, ...], calibration: float) -> None:
+    def hear(self, profiles: tuple[Profile, ...], calibration: float, method: str) -> None:
         """Take in how earlier runs of this level went. Takes the lock."""
         with self.lock:
-            if self.ending is not None or self.earlier:
-                return
-            self.earlier, self.calibration = profiles, calibration
-            if self.estimator is not None:
-                self.estimator.set_history(profiles, calibration)
-                self._tell_ahead(self.estimator)
+            if self.ending is None:
+                self._looking(method).hear(profiles, calibration, self.notes)
 
     def lost(self, child: LevelState) -> None:
         """Take in that a child has ended; the caller has the lock."""
@@ -527,31 +494,13 @@ class LevelState:
         since = self.children_finished - self._finished_at_advance if done == self.last_done else 0
         return min((since + shares) / max(per_item, 1.0), max(len(live) / max(per_item, 1.0), 1.0))
 
-    def _estimating(self, method: str) -> Estimator:
-        """Return the estimator, made when it is first needed: most levels are too short for one."""
-        if self.estimator is None:
-            self.estimator = Estimator(self.total, self.earlier, method, calibration=self.calibration)
-            self.estimator.record(*(self.resumed or (0.0, self.started)))
-            self._tell_ahead(self.estimator)
-        return self.estimator
-
-    def _tell_ahead(self, estimator: Estimator) -> None:
-        if self.notes is not None:
-            if self.notes.all_keys is not None:
-                estimator.set_items(self.notes.all_keys)
-            if self.notes.all_cost is not None:
-                estimator.set_cost(self.notes.all_cost)
-
-    def _used(self, usage: Usage | None) -> tuple[float | None, float | None]:
-        """Return the processor seconds since the level was sampled first, and the resident bytes."""
-        if usage is None:
-            return None, None
-        if self.usage is None:
-            self.usage = usage
-        self.cpu_seconds = usage.cpu_seconds - self.usage.cpu_seconds
-        if usage.rss_bytes is not None:
-            self.peak_rss = max(self.peak_rss or 0.0, usage.rss_bytes)
-        return self.cpu_seconds, usage.rss_bytes
+    def _looking(self, method: str) -> Outlook:
+        """Return the outlook, made when it is first needed."""
+        if self.outlook is None:
+            estimator = Estimator(self.total, method=method)
+            estimator.record(*(self.resumed or (0.0, self.started)))
+            self.outlook = Outlook(estimator, self.notes)
+        return self.outlook
 
     def sample(self, now: float, method: str, usage: Usage | None = None) -> bool:
         """
@@ -562,7 +511,7 @@ class LevelState:
         with self.lock:
             if self.ending is not None:
                 return False
-            estimator = self._estimating(method)
+            outlook = self._looking(method)
             done = self.done
             advanced, taken_back = done != self.last_done, done < self.last_done
             if advanced:
@@ -579,28 +528,32 @@ class LevelState:
             self._reached = 0.0 if self.total is None else units
             counts = self.counts()
             waited = self.counters.get(_WAITED, 0.0) if self.counters else 0.0
-            cpu, rss = self._used(usage)
-            self.newest = Sample(
-                now, units, total, counts.failed, counts.skipped, counts.bytes, waited, self.quality, cpu, rss
-            )
-            if self.notes is not None:
-                for key, seconds, cost in self.notes.drain():
-                    estimator.observe_item(key, seconds, cost)
-            estimator.observe(self.newest)
             children = list(islice(list((self.children or {}).values()), LIVE_CHILDREN_WEIGHED))
-            self.estimate = estimator.estimate(
-                now,
+            outlook.take(
+                Sample(
+                    now,
+                    units,
+                    total,
+                    counts.failed,
+                    counts.skipped,
+                    counts.bytes,
+                    waited,
+                    self.quality,
+                    *outlook.used(usage),
+                ),
+                self.notes,
                 [
-                    ChildView(child.share, child.weight, child.estimate, len(children) > 1, child.name)
+                    ChildView(
+                        child.share,
+                        child.weight,
+                        None if child.outlook is None else child.outlook.estimate,
+                        len(children) > 1,
+                        child.name,
+                    )
                     for child in children
                 ],
+                has_rate=self.total is not None or not self.phases,
             )
-            if self.estimate is not None:
-                if self.promises is None:
-                    self.promises = Promises()
-                self.promises.add(estimator.active_seconds(now), self.estimate)
-            self.rate = estimator.rate(now) if self.total is not None or not self.phases else None
-            self.sampled_at = now
             return advanced
 
     # --- reading --------------------------------------------------------------------------------------------------

@@ -28,35 +28,41 @@ def look(level: LevelState, now: float, rules: Sequence[Rule] = ()) -> tuple[lis
     Called by one thread only, after the level was sampled. ``rules`` are the program's own, beside ours; the history of
     the level is read once, when the monitor is made.
     """
-    monitor, sample = level.monitor, level.newest
-    if sample is None:
+    outlook = level.outlook
+    if outlook is None or (sample := outlook.newest) is None:
         return [], []
+    monitor = outlook.monitor
     if monitor is None:
         if now - level.started < WATCHED_AFTER_SECONDS or level.runtime.registry.size > WATCHED_LIMIT:
             return [], []
         from otel_progress.deviation import DEFAULT_RULES, Monitor  # noqa: PLC0415  # most programs are over before
 
         monitor = Monitor(
-            level.total, level.earlier, (*DEFAULT_RULES, *rules), name=level.name, unit=level.unit, own_estimates=False
+            level.total,
+            outlook.earlier,
+            (*DEFAULT_RULES, *rules),
+            name=level.name,
+            unit=level.unit,
+            own_estimates=False,
         )
         monitor.record(*(level.resumed or (0.0, level.started)))
-        level.monitor = monitor
+        outlook.monitor = monitor
     # At the grain of looks: a pause between two of them is silence of a second at most.
     (monitor.pause if level.state is State.PAUSED else monitor.resume)(now)
     monitor.observe(sample)
-    before = {(each.kind, each.since): each for each in level.deviations}
-    held = monitor.check(now, level.estimate)
+    before = {(each.kind, each.since): each for each in outlook.deviations}
+    held = monitor.check(now, outlook.estimate)
     for _, error in monitor.broken:
         level.runtime.tally.log_once("rule", "otel_progress: a deviation rule failed and is left out", exc_info=error)
     if level.ending is not None:
         return [], []
-    level.deviations = held
+    outlook.deviations = held
     began = [each for each in held if _is_news(each, before.pop((each.kind, each.since), None))]
     for each in began:
-        if level.onsets is None:
-            level.onsets = {}
+        if outlook.onsets is None:
+            outlook.onsets = {}
         how = (each.kind, each.severity)
-        level.onsets[how] = level.onsets.get(how, 0) + 1
+        outlook.onsets[how] = outlook.onsets.get(how, 0) + 1
     return began, list(before.values())
 
 

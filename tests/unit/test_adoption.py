@@ -734,7 +734,7 @@ def test_many_threads_and_the_ticker_count_each_span_once(progress: Capture, tra
 
     def look() -> None:
         while not over.is_set():
-            progress.runtime.tick()
+            progress.runtime.rounds.tick()
 
     looking = threading.Thread(target=look)
     looking.start()
@@ -796,7 +796,7 @@ with capture_progress() as progress:
                 pass
             with level("index"):
                 tell("child")
-            tell("idle" if not progress.runtime.tick() else "busy")
+            tell("idle" if not progress.runtime.rounds.tick() else "busy")
     if pid == 0:
         tell("child-later")
         os._exit(0)

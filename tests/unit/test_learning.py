@@ -86,7 +86,7 @@ def test_history_that_is_found_while_the_level_runs_counts_from_then_on() -> Non
     with capture_progress() as progress, operation("job", total=10) as job:
         progress.tick(10.0)
         assert job.snapshot().eta is None  # nothing is done, and nothing known
-        job._state.hear((earlier,), 0.0)  # type: ignore[union-attr]
+        job._state.hear((earlier,), 0.0, "adaptive")  # type: ignore[union-attr]
         progress.tick(1.0)
         eta = job.snapshot().eta
         assert eta is not None
@@ -221,9 +221,9 @@ def test_an_operation_knows_the_memory_and_the_processor_time_of_its_process(pro
         progress.tick(3.0)
         assert job._state is not None
         assert step._state is not None
-        assert (job._state.peak_rss or 0) > 1e6
-        assert (job._state.cpu_seconds or 0) >= 0
-        assert step._state.peak_rss is None
+        assert (job._state.outlook.peak_rss or 0) > 1e6
+        assert (job._state.outlook.cpu_seconds or 0) >= 0
+        assert step._state.outlook.peak_rss is None
 
 
 class TooMany:
@@ -277,7 +277,7 @@ def test_items_are_known_again_in_another_order(key: Callable[[str], str] | None
                 for name in track(order, "files", key=key):
                     for _ in range(round(seconds[name])):
                         progress.tick(1.0)
-                    now = progress.runtime.registry.live()[-1].estimate
+                    now = progress.runtime.registry.live()[-1].outlook.estimate
                     left.append(-1.0 if now is None else now.expected)
             progress.runtime.flush(10.0)
         assert least < left[2] < most  # of ten, the large one and one small one are done, and the third is in hand
@@ -360,7 +360,11 @@ def test_a_finished_level_keeps_none_of_what_it_learned(progress: Capture) -> No
     progress.runtime.flush(10.0)
     (finished,) = progress.runtime.registry.finished()
     assert finished.take_spent() == (None, None, 0.0)
-    assert finished.estimator is finished.monitor is finished.promises is finished.profile is finished.notes is None
+    assert finished.profile is finished.notes is None
+    kept = finished.outlook
+    assert kept is not None
+    assert kept.monitor is kept.newest is kept.estimate is None
+    assert not kept.earlier
 
 
 # --- programs ---------------------------------------------------------------------------------------------------------

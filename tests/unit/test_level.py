@@ -1272,7 +1272,7 @@ def test_a_forgotten_watch_costs_nothing_any_more(progress: Capture) -> None:
         with level("step"):
             pass
         flush()
-        assert not progress.runtime._callbacks
+        assert not progress.runtime.subscribers
 
 
 @pytest.mark.once

@@ -110,7 +110,7 @@ def test_every_instrument_as_declared_and_every_series_of_one_operation() -> Non
             job.skip()
             read.advance(-1)
             read.pause()
-            _runtime.get().tick()
+            _runtime.get().rounds.tick()
             clock.advance(2.0)
             collected = metrics_of(reader)
         _runtime.get().flush(5.0)
@@ -783,7 +783,7 @@ def test_nothing_is_kept_of_levels_that_ended(progress: Capture) -> None:
     registry = progress.runtime.registry
     assert len(registry) == 0
     kept = [*registry.finished(), *(registry.finished()[0].finished or ())]
-    assert {(state.span, state.context, state.handle, state.estimator) for state in kept} == {(None, None, None, None)}
+    assert {(state.span, state.context, state.handle, state.outlook) for state in kept} == {(None, None, None, None)}
     del job, copy
     gc.collect()
     assert [handle for handle in handles if handle() is not None] == []

@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Decision, Sampler, SamplingResult
 from opentelemetry.trace import SpanKind, StatusCode
 
-from otel_progress import Level, State, _runtime, flush, health, level, names, operation, track
+from otel_progress import Level, State, _rounds, _runtime, flush, health, level, names, operation, track
 from otel_progress._config import Config
 from otel_progress._contain import Tally
 from otel_progress._outbox import Outbox
@@ -401,7 +401,7 @@ def test_an_exporter_that_hangs_stops_neither_the_program_nor_the_heartbeat() ->
                 assert flush(0.01) is False
                 assert health().outbox_busy_seconds > 0
                 assert health().outbox_length >= 100
-                assert runtime.tick() is True
+                assert runtime.rounds.tick() is True
                 assert job.snapshot().done == 100
         finally:
             exporter.released.set()
@@ -689,28 +689,28 @@ def start_elsewhere(made: Level) -> Level:
 
 def test_a_tick_keeps_to_its_budget_and_takes_the_levels_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """With time for one level a tick, newest first, each gets its turn, also when levels come and go meanwhile."""
-    monkeypatch.setattr(_runtime, "TICK_BUDGET_SECONDS", -1.0)
+    monkeypatch.setattr(_rounds, "BUDGET_SECONDS", -1.0)
     runtime = _runtime.Runtime(Config.make({}), clock=FakeClock())  # nothing records, so the ticker never starts
     previous = _runtime.replace(runtime)
     try:
         with operation("job") as job:
             levels = [start_elsewhere(job.level(f"level-{n}")) for n in range(5)]
             looked: list[str] = []
-            look_at = runtime._look_at
+            look_at = runtime.rounds._look_at
 
             def note(state: Any, now: float) -> None:  # noqa: ANN401
                 looked.append(state.name)
                 look_at(state, now)
 
-            monkeypatch.setattr(runtime, "_look_at", note)
+            monkeypatch.setattr(runtime.rounds, "_look_at", note)
             for _ in range(7):
-                assert runtime.tick()
+                assert runtime.rounds.tick()
             assert looked == ["level-4", "level-3", "level-2", "level-1", "level-0", "job", "level-4"]
             looked.clear()
             for n in range(5):
                 levels.append(start_elsewhere(job.level(f"new-{n}")))
                 levels.pop(0).fail()
-                runtime.tick()
+                runtime.rounds.tick()
             # On from level-4, which has ended meanwhile; the operation has its turn although levels keep coming.
             assert "job" in looked
     finally:
@@ -728,8 +728,8 @@ def test_a_tick_over_thousands_of_levels_is_bounded_by_its_budget() -> None:
                 start_elsewhere(job.level("copy", total=10)).advance(n % 10)
             states = runtime.registry.live()
             rounds = 0
-            while any(state.sampled_at is None for state in states):
-                runtime.tick()
+            while any(state.outlook is None for state in states):
+                runtime.rounds.tick()
                 rounds += 1
                 assert rounds < 3_000
             assert job.snapshot().children_live == 3_000

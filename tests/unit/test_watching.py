@@ -116,10 +116,10 @@ def test_a_short_level_has_no_monitor(progress: Capture) -> None:
     with operation("import", total=1_000) as job:
         state = progress.runtime.registry.live()[0]
         steady(progress, job, int(WATCHED_AFTER_SECONDS) - 1)
-        assert state.monitor is None
+        assert state.outlook.monitor is None
         steady(progress, job, 1)
-        assert isinstance(state.monitor, Monitor)
-    assert state.monitor is None
+        assert isinstance(state.outlook.monitor, Monitor)
+    assert state.outlook.monitor is None
 
 
 def test_what_fails_in_watching_is_contained(progress: Capture) -> None:
@@ -130,7 +130,8 @@ def test_what_fails_in_watching_is_contained(progress: Capture) -> None:
             raise RuntimeError("oops")
 
     with operation("import", total=1_000) as job:
-        progress.runtime.registry.live()[0].monitor = Broken(1_000.0)
+        steady(progress, job, 1)
+        progress.runtime.registry.live()[0].outlook.monitor = Broken(1_000.0)
         steady(progress, job, 5)
     assert progress.value("progress.telemetry.contained", reason="deviation") == 5
     assert attribute(the_span(progress, "import"), names.OUTCOME) == "completed"

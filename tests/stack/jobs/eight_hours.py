@@ -41,7 +41,7 @@ def main() -> None:
         # The look of the ticker that finds a level old enough; its others change nothing, and take most of the time.
         clock.advance(min(seconds, LOOK_SECONDS))
         if seconds > LOOK_SECONDS:
-            runtime.tick()
+            runtime.rounds.tick()
             clock.advance(seconds - LOOK_SECONDS)
 
     with operation("eight-hours", id="2026-11-27", total=TABLES) as job:

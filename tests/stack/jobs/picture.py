@@ -41,7 +41,7 @@ def second() -> None:
     """Let a second pass; at the last one it is over."""
     global passed  # noqa: PLW0603  # the whole job is one story
     clock.advance(1.0)
-    runtime.tick()
+    runtime.rounds.tick()
     passed += 1
     if passed >= STOP_AT:
         runtime.flush(10)
