@@ -46,8 +46,8 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="session")
 def traced(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A running stack of its own whose Collector sends traces to Jaeger and to Tempo."""
-    with _running(request, Stack(tmp_path_factory.mktemp("traced"), with_tempo=True)) as running:
+    """A running stack of its own with all backends: traces in Jaeger and in Tempo, events in Loki."""
+    with _running(request, Stack(tmp_path_factory.mktemp("traced"), whole=True)) as running:
         yield running
 
 

@@ -22,9 +22,9 @@ T = TypeVar("T")
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 CONFIGS: Final = REPOSITORY / "collector"
 STACK_VARIABLE: Final = "OTEL_PROGRESS_STACK"
-PROGRAMS: Final = "otelcol (contrib, 0.159+), prometheus and promtool (3.0+), jaeger (2.0+), tempo (3.0+)"
-START_SECONDS: Final = 30.0
-"""How long a backend may take until it is ready; each takes about one on an idle machine."""
+PROGRAMS: Final = "otelcol (contrib, 0.159+), prometheus and promtool (3.0+), jaeger (2.0+), tempo (3.0+), loki (3.0+)"
+START_SECONDS: Final = 60.0
+"""How long a backend may take until it is ready: about one second on an idle machine, Tempo and Loki twelve."""
 STOP_SECONDS: Final = 5.0
 HTTP_SECONDS: Final = 15.0
 POLL_SECONDS: Final = 0.1
@@ -113,8 +113,13 @@ class Program:
 
     def start(self) -> None:
         """Start the process, if it does not run, and wait until its health check answers."""
+        if self.launch():
+            self.wait_until_ready()
+
+    def launch(self) -> bool:
+        """Start the process without waiting, and return whether it did not run."""
         if self._process is not None and self._process.poll() is None:
-            return
+            return False
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
                 self._command,
@@ -125,6 +130,10 @@ class Program:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C goes to pytest alone, which stops us in order
             )
+        return True
+
+    def wait_until_ready(self) -> None:
+        """Wait until the health check answers."""
         wait_for(self._is_ready, START_SECONDS, f"{self.log.stem} being ready")
 
     def _is_ready(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,13 +13,13 @@ from typing import Final
 from otel_progress import names
 from otel_progress.names import Metric
 
-from .programs import CONFIGS, Program, get, tool, wait_for
+from .programs import CONFIGS, REPOSITORY, Program, get, tool, wait_for
 
 SETTLE_SECONDS: Final = 1.5
 """Time for a lively job to sample (once a second at least) and export (every half second) what just happened."""
 COLLECTOR_TELEMETRY: Final = "127.0.0.1:8888"
-"""What `prometheus.yaml` says, and what is replaced: Prometheus reads no environment variables."""
-
+"""What `collector-target.yaml` says, and what is replaced: Prometheus reads no environment variables."""
+RULES: Final = Path("dashboards/generated/prometheus")
 
 Key = tuple[str, frozenset[tuple[str, str]]]
 """Name of a series with its labels about progress; those of the process are left out."""
@@ -71,17 +72,23 @@ class Samples:
 
 
 class Prometheus(Program):
-    """A running Prometheus."""
+    """A running Prometheus, with the repository's rules; its files lie as they do in the repository."""
 
     def __init__(self, folder: Path, port: int, collector_telemetry_port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
-        self.targets = folder / "targets"
+        files = folder / "prometheus"
+        shutil.copytree(REPOSITORY / RULES, files / RULES)
+        configs = files / CONFIGS.name
+        self.targets = configs / "targets"
         """Jobs to scrape, one file each."""
-        self.targets.mkdir()
-        config = (CONFIGS / "prometheus.yaml").read_text()
-        assert COLLECTOR_TELEMETRY in config
-        mine = folder / "prometheus.yaml"
-        mine.write_text(config.replace(COLLECTOR_TELEMETRY, f"127.0.0.1:{collector_telemetry_port}"))
+        self.targets.mkdir(parents=True)
+        mine = configs / "prometheus.yaml"
+        shutil.copy(CONFIGS / mine.name, mine)
+        target = (CONFIGS / "collector-target.yaml").read_text()
+        assert COLLECTOR_TELEMETRY in target
+        (configs / "collector-target.yaml").write_text(
+            target.replace(COLLECTOR_TELEMETRY, f"127.0.0.1:{collector_telemetry_port}")
+        )
         command: list[str | Path] = [
             tool("prometheus"),
             f"--config.file={mine}",

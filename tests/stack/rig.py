@@ -1,19 +1,21 @@
 """
-The real stack for tests: Collector, Prometheus, Jaeger and, where wanted, Tempo, started with the repository's files.
+The real stack for tests: Collector, Prometheus, Jaeger and, where wanted, Tempo and Loki.
 
-Only addresses and folders differ from what users run. Programs come from the folder in ``OTEL_PROGRESS_STACK``.
+They are started with the repository's files: only addresses and folders differ from what users run.
+Programs come from the folder in ``OTEL_PROGRESS_STACK``.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from .jaeger import Jaeger
+from .loki import Loki
 from .programs import CONFIGS, Program, free_ports, tool
 from .prometheus import Prometheus
 from .tempo import Tempo
@@ -34,10 +36,17 @@ class LogEvent:
 
 
 class Collector(Program):
-    """A running Collector that sends traces and metrics to these URLs, and writes the events it receives to a file."""
+    """A running Collector that sends to these backends, and writes the events it receives to a file as well."""
 
     def __init__(
-        self, folder: Path, telemetry_port: int, traces_url: str, metrics_url: str, tempo_url: str | None = None
+        self,
+        folder: Path,
+        telemetry_port: int,
+        jaeger: Jaeger,
+        prometheus: Prometheus,
+        *,
+        more: tuple[Tempo, Loki] | None = None,
+        layers: Iterable[Path] = (),
     ) -> None:
         http, grpc, health = free_ports(3)
         self.otlp_url = f"http://127.0.0.1:{http}"
@@ -47,17 +56,25 @@ class Collector(Program):
             "COLLECTOR_OTLP_GRPC": f"127.0.0.1:{grpc}",
             "COLLECTOR_HEALTH": f"127.0.0.1:{health}",
             "COLLECTOR_TELEMETRY_PORT": str(telemetry_port),
-            "COLLECTOR_TRACES_URL": traces_url,
-            "COLLECTOR_METRICS_URL": metrics_url,
+            "COLLECTOR_TRACES_URL": jaeger.otlp_url,
+            "COLLECTOR_METRICS_URL": f"{prometheus.url}/api/v1/otlp",
             "COLLECTOR_QUEUE_FOLDER": str(folder / "queue"),
             "EVENTS_FILE": str(folder / "events.json"),
         }
-        command: list[str | Path] = [tool("otelcol"), "--config", CONFIGS / "config.yaml", "--config", EVENTS_LAYER]
-        if tempo_url is not None:
-            env["COLLECTOR_TEMPO_URL"] = tempo_url
-            command += ["--config", CONFIGS / "tempo-layer.yaml"]
+        configs = [CONFIGS / "config.yaml"]
+        logs = "debug"
+        if more:
+            tempo, loki = more
+            env |= {"COLLECTOR_TEMPO_URL": tempo.otlp_url, "COLLECTOR_LOGS_URL": loki.otlp_url}
+            configs += [CONFIGS / "stack-layer.yaml", CONFIGS / "user-layer.yaml"]
+            logs = "otlp_http/logs"
+        command: list[str | Path] = [tool("otelcol")]
+        for config in (*configs, *layers, EVENTS_LAYER):
+            command += ["--config", config]
+        command.append(f"--set=service.pipelines.logs.exporters=[{logs}, file/events]")
+        self.health_url = f"http://127.0.0.1:{health}/"
         self._events = folder / "events.json"
-        super().__init__(command, env, folder / "otelcol.log", f"http://127.0.0.1:{health}/")
+        super().__init__(command, env, folder / "otelcol.log", self.health_url)
 
     def events(self, trace_id: str) -> list[LogEvent]:
         """Return the log events of a trace that have arrived, in the order they did."""
@@ -78,38 +95,38 @@ class Collector(Program):
 
 
 class Stack:
-    """A Collector, a Prometheus, a Jaeger and perhaps a Tempo that belong together."""
+    """A Collector, a Prometheus, a Jaeger and, if it is the whole stack, a Tempo and a Loki that belong together."""
 
-    def __init__(self, folder: Path, *, with_tempo: bool = False) -> None:
+    def __init__(self, folder: Path, *, whole: bool = False, layers: Iterable[Path] = ()) -> None:
         self.folder = folder
         http, grpc, otlp, health, prometheus, telemetry = free_ports(6)
         self.jaeger = Jaeger(folder, http, grpc, otlp, health)
         self.prometheus = Prometheus(folder, prometheus, telemetry)
-        self._tempo = Tempo(folder) if with_tempo else None
-        self.collector = Collector(
-            folder,
-            telemetry,
-            self.jaeger.otlp_url,
-            f"{self.prometheus.url}/api/v1/otlp",
-            self._tempo and self._tempo.otlp_url,
-        )
+        self._more = (Tempo(folder), Loki(folder)) if whole else None
+        self.collector = Collector(folder, telemetry, self.jaeger, self.prometheus, more=self._more, layers=layers)
 
     @property
     def tempo(self) -> Tempo:
-        """The Tempo of a stack that has one."""
-        assert self._tempo is not None
-        return self._tempo
+        """The Tempo of a whole stack."""
+        assert self._more is not None
+        return self._more[0]
+
+    @property
+    def loki(self) -> Loki:
+        """The Loki of a whole stack."""
+        assert self._more is not None
+        return self._more[1]
 
     @property
     def programs(self) -> tuple[Program, ...]:
-        """All processes, in the order they start."""
-        return (self.jaeger, self.prometheus, *([] if self._tempo is None else [self._tempo]), self.collector)
+        """All processes; the Collector is last."""
+        return (self.jaeger, self.prometheus, *(self._more or ()), self.collector)
 
     def start(self) -> None:
         """Start what does not run; what came up is stopped again if something does not."""
         try:
-            for each in self.programs:
-                each.start()
+            for each in [each for each in self.programs if each.launch()]:
+                each.wait_until_ready()
         except BaseException:
             self.stop()
             raise
@@ -118,7 +135,7 @@ class Stack:
         """Stop everything, and remove what it stored (the logs stay)."""
         for each in reversed(self.programs):
             each.stop()
-        for stored in ("tsdb", "queue", "tempo"):
+        for stored in ("tsdb", "queue", "tempo", "loki"):
             shutil.rmtree(self.folder / stored, ignore_errors=True)
 
     def logs(self) -> str:

@@ -8,21 +8,33 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+
+from otel_progress import names
 
 from . import unfinished
 from .programs import CONFIGS, Program, get, run, tool
 from .rig import Stack
 
-YAMLS = ("config.yaml", "tempo-layer.yaml", "jaeger.yaml", "tempo.yaml")
-VARIABLE = re.compile(r"\$\{(?:env:)?(\w+):-([^}]*)\}")  # Tempo's have no "env:"
-COLLECTOR = ("--config", CONFIGS / "config.yaml")
-WITH_TEMPO = (*COLLECTOR, "--config", CONFIGS / "tempo-layer.yaml")
+YAMLS = ("config.yaml", "stack-layer.yaml", "jaeger.yaml", "tempo.yaml", "loki.yaml")
+VARIABLE = re.compile(r"\$\{(?:env:)?(\w+):-([^}]*)\}")  # Tempo's and Loki's have no "env:"
+BASE, STACK_LAYER, USER_LAYER = (CONFIGS / name for name in ("config.yaml", "stack-layer.yaml", "user-layer.yaml"))
+ALONE = ("--config", BASE)
+WHOLE = (*ALONE, "--config", STACK_LAYER)
+WAYS = {"alone": ALONE, "whole": WHOLE, "whole, the user's": (*WHOLE, "--config", USER_LAYER)}
+"""Each way to start the Collector."""
 
 
 def resolve(*configs: str | Path) -> dict[str, Any]:
     """Return the Collector's configuration as it understands it, with nothing overridden."""
     config: dict[str, Any] = json.loads(run(tool("otelcol"), "print-config", *configs, "--format", "json").stdout)
     return config
+
+
+def seconds(duration: str) -> float:
+    """Return the seconds of a duration such as ``5ms`` or ``2h``."""
+    number, unit = re.fullmatch(r"(\d+)(ms|s|m|h)", duration).groups()  # type: ignore[union-attr]  # fails the test
+    return int(number) * {"ms": 0.001, "s": 1, "m": 60, "h": 3600}[unit]
 
 
 def listeners(program: Program) -> set[str]:
@@ -37,22 +49,23 @@ def listeners(program: Program) -> set[str]:
     return found
 
 
-@pytest.fixture(scope="module", params=[COLLECTOR, WITH_TEMPO], ids=["alone", "with Tempo"])
+@pytest.fixture(scope="module", params=WAYS.values(), ids=WAYS)
 def resolved(request: pytest.FixtureRequest) -> dict[str, Any]:
     """Each way to start the Collector."""
     return resolve(*request.param)
 
 
-@pytest.mark.parametrize("configs", [COLLECTOR, WITH_TEMPO], ids=["alone", "with Tempo"])
+@pytest.mark.parametrize("configs", WAYS.values(), ids=WAYS)
 def test_the_collector_accepts_its_files(configs: tuple[str | Path, ...]) -> None:
-    """The Collector finds every component it refers to, and every setting known."""
-    assert run(tool("otelcol"), "validate", *configs).returncode == 0
+    """The Collector finds every component it refers to, and every setting known and not on its way out."""
+    done = run(tool("otelcol"), "validate", *configs)
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 def test_validation_notices_a_component_that_is_not_defined() -> None:
     """The check above can fail."""
     broken = "--set=service.pipelines.traces.processors=[nowhere]"
-    answer = run(tool("otelcol"), "validate", "--config", CONFIGS / "config.yaml", broken, check=False)
+    answer = run(tool("otelcol"), "validate", *ALONE, broken, check=False)
     assert answer.returncode != 0
     assert "nowhere" in answer.stderr
 
@@ -80,26 +93,91 @@ def test_tempo_stores_nothing_outside_its_folder_and_listens_on_loopback(traced:
     assert listeners(traced.tempo) == {"0100007F"}, "127.0.0.1, the last byte first"
 
 
-def test_the_layer_adds_tempo_with_the_queue_and_the_patience_of_the_first_backend() -> None:
-    """What differs between the two exporters is the endpoint."""
-    alone, both = resolve(*COLLECTOR), resolve(*WITH_TEMPO)
-    added = both["exporters"].pop("otlp_http/tempo")
-    assert added.pop("endpoint") != both["exporters"]["otlp_http/traces"]["endpoint"]
-    assert added.items() <= both["exporters"]["otlp_http/traces"].items()
-    assert both["service"]["pipelines"]["traces"].pop("exporters") == ["otlp_http/traces", "otlp_http/tempo"]
-    assert alone["service"]["pipelines"]["traces"].pop("exporters") == ["otlp_http/traces"]
-    assert both == alone, "nothing else changes"
+def test_loki_accepts_its_file() -> None:
+    """Loki knows every setting, and warns of none."""
+    answer = run(tool("loki"), f"-config.file={CONFIGS / 'loki.yaml'}", "-config.expand-env=true", "-verify-config")
+    assert "level=warn" not in answer.stderr
+
+
+def test_loki_stores_nothing_outside_its_folder_and_listens_on_loopback(traced: Stack) -> None:
+    """By its own account."""
+    config = get(f"{traced.loki.url}/config")
+    folders = re.findall(r"(?:directory|dir|path_prefix|cache_location|\bpath): (/\S+)", config)
+    assert len(folders) > 5, folders
+    # Blooms are off, and nothing is planned for them.
+    unused = "/tmp/bloom-planner-queue"
+    assert [each for each in folders if not each.startswith(str(traced.loki.data)) and each != unused] == []
+    assert listeners(traced.loki) == {"0100007F"}, "127.0.0.1, the last byte first"
+
+
+def test_backends_of_the_stack_layer_have_the_queue_and_the_patience_of_the_first() -> None:
+    """What differs between the exporters is the endpoint, and how many of them send at a time."""
+    whole = resolve(*WHOLE)["exporters"]
+    first = whole["otlp_http/traces"]
+    for name in ("otlp_http/tempo", "otlp_http/logs"):
+        assert whole[name].pop("endpoint") != first["endpoint"]
+    assert whole["otlp_http/tempo"].items() <= first.items()
+    # Loki wants lines in their order.
+    assert whole["otlp_http/logs"]["sending_queue"].pop("num_consumers") == 1
+    assert whole["otlp_http/logs"]["retry_on_failure"] == first["retry_on_failure"]
+    assert whole["otlp_http/logs"]["sending_queue"].items() <= first["sending_queue"].items()
+
+
+def test_the_stack_layer_keeps_what_the_base_does() -> None:
+    """It adds components and pipelines, and changes where traces and events go; nothing else."""
+    base, whole = resolve(*ALONE), resolve(*WHOLE)
+    for kind in ("extensions", "receivers", "processors", "exporters"):
+        assert base[kind].items() <= whole[kind].items()
+    assert whole["service"]["telemetry"] == base["service"]["telemetry"]
+    pipelines, before = whole["service"]["pipelines"], base["service"]["pipelines"]
+    assert pipelines["metrics"] == before["metrics"]
+    assert pipelines["traces"] == {**before["traces"], "exporters": ["otlp_http/traces", "otlp_http/tempo"]}
+    assert pipelines["logs"] == {**before["traces"], "exporters": ["otlp_http/logs"]}
+
+
+def test_the_layer_of_the_user_changes_nothing() -> None:
+    """Until something is written there."""
+    assert resolve(*WAYS["whole, the user's"]) == resolve(*WHOLE)
+
+
+def test_the_example_in_the_layer_of_the_user_is_right(tmp_path: Path) -> None:
+    """Without its comment signs the Collector accepts it."""
+    example = USER_LAYER.read_text().split("# exporters:")[1]
+    mine = tmp_path / "user-layer.yaml"
+    mine.write_text(re.sub(r"^# ?", "", f"# exporters:{example}", flags=re.MULTILINE))
+    answer = run("env", "VENDOR_TOKEN=x", tool("otelcol"), "validate", *WHOLE, "--config", mine)
+    assert answer.stderr == ""
+    whole = resolve(*WHOLE, "--config", mine)["service"]["pipelines"]["traces"]
+    assert whole["exporters"] == ["otlp_http/traces", "otlp_http/tempo", "otlp_http/vendor"]
+    assert whole["processors"] == resolve(*WHOLE)["service"]["pipelines"]["traces"]["processors"]
+
+
+def test_the_stack_layer_writes_names_as_names_py_does() -> None:
+    """The records it leaves out of span metrics, the attributes it counts by, and the buckets of durations."""
+    layer = yaml.safe_load(STACK_LAYER.read_text())
+    left_out = {f'span.attributes["{names.RECORD}"] == "{each}"' for each in names.Record}
+    left_out -= {f'span.attributes["{names.RECORD}"] == "{each}"' for each in ("span", "completion")}
+    assert set(layer["processors"]["filter/in_flight"]["trace_conditions"]) == left_out
+    spans = layer["connectors"]["span_metrics"]
+    assert [each["name"] for each in spans["dimensions"]] == [names.OPERATION, names.OUTCOME]
+    assert [seconds(each) for each in spans["histogram"]["explicit"]["buckets"]] == list(names.DURATION_BOUNDARIES)
 
 
 def test_prometheus_accepts_its_file() -> None:
-    """Promtool finds no error."""
-    assert "SUCCESS" in run(tool("promtool"), "check", "config", CONFIGS / "prometheus.yaml").stdout
+    """Promtool finds no error, and the rules where the file says they are."""
+    said = run(tool("promtool"), "check", "config", CONFIGS / "prometheus.yaml").stdout
+    assert "is valid prometheus config file" in said
+    assert {Path(each).name for each in re.findall(r"^Checking (\S+rules.yaml)", said, re.MULTILINE)} == {
+        "alert_rules.yaml",
+        "recording_rules.yaml",
+    }
+    assert said.count("rules found") == 2
 
 
 def test_the_memory_limiter_is_first_in_every_pipeline(resolved: dict[str, Any]) -> None:
     """Nothing is allocated for data that is about to be refused."""
     pipelines = resolved["service"]["pipelines"]
-    assert set(pipelines) == {"traces", "metrics", "logs"}
+    assert set(pipelines) >= {"traces", "metrics", "logs"}
     assert {name: pipeline["processors"][0] for name, pipeline in pipelines.items()} == dict.fromkeys(
         pipelines, "memory_limiter"
     )
@@ -129,7 +207,7 @@ def test_the_readme_lists_every_variable_with_its_default() -> None:
     """What the files read from the environment is what the README says, no more and no less."""
     used = {found for name in YAMLS for found in VARIABLE.findall((CONFIGS / name).read_text())}
     readme = (CONFIGS / "README.md").read_text()
-    assert set(re.findall(r"\b(?:COLLECTOR|JAEGER|TEMPO)_[A-Z_]+\b", readme)) == {variable for variable, _ in used}
+    assert set(re.findall(r"\b(?:COLLECTOR|JAEGER|TEMPO|LOKI)_[A-Z_]+\b", readme)) == {variable for variable, _ in used}
     # Jaeger's share one cell of the table, which has the host once.
     written = {default.removeprefix("127.0.0.1") if "JAEGER" in variable else default for variable, default in used}
     assert [default for default in written if f"`{default}`" not in readme] == []
