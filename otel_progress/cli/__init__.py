@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import otel_progress
-from otel_progress.cli import demo, export
+from otel_progress.cli import demo, export, stack
 from otel_progress.cli._exit import Exit
 from otel_progress.errors import ConfigError
 
@@ -50,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     demo.add_parser(commands)
     export.add_parsers(commands)
+    stack.add_parser(commands)
     return parser
 
 

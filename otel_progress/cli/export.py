@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from otel_progress.cli._exit import Exit
+from otel_progress.cli import _shipped
 
 GRAFANA_URL: Final = "http://127.0.0.1:3000"
 """What the links in rules begin with, unless another address is given."""
-
-_PACKAGE: Final = Path(__file__).resolve().parents[1]
-_PLACES: Final = (_PACKAGE / "_bundle" / "dashboards", _PACKAGE.parent / "dashboards" / "generated")
-"""Where the files are: installed, and in a checkout."""
 
 _DASHBOARDS: Final = """\
 Write the dashboards as JSON, for Grafana 12 or newer: "Import", or a folder
@@ -61,27 +55,9 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def _run(arguments: argparse.Namespace) -> int:
     """Write all files, or none where one that differs is there."""
     grafana_url = getattr(arguments, "grafana_url", GRAFANA_URL).rstrip("/")
-    texts = {
-        arguments.folder / path: text.replace(GRAFANA_URL, grafana_url) for path, text in _files(arguments.folders)
+    shipped = _shipped.texts(*(_shipped.GENERATED / folder for folder in arguments.folders))
+    files = {
+        arguments.folder / path.relative_to(_shipped.GENERATED): text.replace(GRAFANA_URL, grafana_url)
+        for path, text in shipped
     }
-    try:
-        differing = [path for path, text in texts.items() if path.exists() and path.read_text(encoding="utf-8") != text]
-        if differing and not arguments.force:
-            print(f"otel-progress: {differing[0]} is there and differs; --force replaces it", file=sys.stderr)
-            return Exit.WRONG
-        for path, text in texts.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-            print(path)
-    except (OSError, UnicodeDecodeError) as error:
-        print(f"otel-progress: {error}", file=sys.stderr)
-        return Exit.WRONG
-    return Exit.DONE
-
-
-def _files(folders: tuple[str, ...]) -> Iterator[tuple[Path, str]]:
-    """Yield the files of these folders by their path within the bundle, with their text."""
-    bundle = next(place for place in _PLACES if place.is_dir())
-    for folder in folders:
-        for path in sorted((bundle / folder).iterdir()):
-            yield path.relative_to(bundle), path.read_text(encoding="utf-8")
+    return _shipped.write(files, force=arguments.force)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.message
 import email.parser
+import re
 import shutil
 import sys
 import tarfile
@@ -52,17 +53,37 @@ def metadata(wheel: Path) -> email.message.Message:
         return email.parser.BytesParser().parsebytes(archive.read(name))
 
 
-def test_wheel_holds_the_package_and_the_collector_files_and_nothing_else(wheel: Path) -> None:
-    """Every file of the package is in it, `py.typed` included; tests are not."""
+def test_wheel_holds_the_package_and_the_files_of_the_stack_and_nothing_else(wheel: Path) -> None:
+    """Every file of the package, `py.typed` included, and of collector/ and the generated dashboards; tests are not."""
     package = {str(path.relative_to(REPOSITORY)) for path in _files(REPOSITORY / "otel_progress")}
-    collector = [path.name for path in (REPOSITORY / "collector").iterdir() if path.suffix in {".md", ".yaml"}]
+    collector = [*(REPOSITORY / "collector").glob("*.*"), *(REPOSITORY / "collector" / "grafana").iterdir()]
+    shipped = [path for path in collector if path.suffix in {".md", ".yaml"}]
+    shipped += [REPOSITORY / "docker-compose.yml", *(REPOSITORY / "dashboards" / "generated").glob("*/*")]
+    bundled = {f"otel_progress/_bundle/{path.relative_to(REPOSITORY).as_posix()}" for path in shipped}
+    assert len(bundled) > 20
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
-    generated = REPOSITORY / "dashboards" / "generated"
-    boards = [path.relative_to(generated).as_posix() for path in generated.glob("*/*")]
-    bundled = [*(f"collector/{name}" for name in collector), *(f"dashboards/{name}" for name in boards)]
-    assert names == package | {f"otel_progress/_bundle/{name}" for name in bundled}
+    assert names == package | bundled
     assert "otel_progress/py.typed" in names
+
+
+def test_the_installed_wheel_writes_a_stack_whose_files_are_all_there(wheel: Path, tmp_path: Path) -> None:
+    """Whatever docker-compose.yml mounts, and prometheus.yaml loads, is in the folder; nothing leads out of it."""
+    python = environment("wheel-api", Path(sys.executable))
+    pip(python, "uninstall", "--quiet", "--yes", "otel-progress")
+    pip(python, "install", "--quiet", "--no-compile", wheel)
+    folder = tmp_path / "stack"
+    run(python, "-I", "-m", "otel_progress.cli", "stack", "init", folder, cwd=tmp_path)
+    text = (folder / "docker-compose.yml").read_text()
+    mounted = re.findall(r"(\./[\w./-]+):/", text)
+    assert len(mounted) > 10
+    assert [each for each in mounted if not (folder / each).exists()] == []
+    configs = re.findall(r"/etc/progress/(collector/[\w./-]+\.yaml)", text)
+    assert len(configs) > 6
+    assert [each for each in configs if not (folder / each).is_file()] == []
+    rules = re.findall(r"^  - (\S+_rules\.yaml)$", (folder / "collector" / "prometheus.yaml").read_text(), re.MULTILINE)
+    assert len(rules) == 2
+    assert [each for each in rules if not (folder / "collector" / each).resolve(strict=True).is_file()] == []
 
 
 def test_wheel_carries_the_licence(wheel: Path, metadata: email.message.Message) -> None:
