@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from .nightly import Watched, watch
+from .programs import CONFIGS
 from .rig import Stack
 
 _STACKS = pytest.StashKey[list[Stack]]()
@@ -48,6 +49,16 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def traced(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A running stack of its own with all backends: traces in Jaeger and in Tempo, events in Loki."""
     with _running(request, Stack(tmp_path_factory.mktemp("traced"), whole=True)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def sampling(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A running stack of its own whose Collector samples traces, and keeps nothing of what it need not keep."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLLECTOR_SAMPLE_PERCENT", "0")
+        stack = Stack(tmp_path_factory.mktemp("sampling"), layers=[CONFIGS / "tail-sampling-layer.yaml"])
+    with _running(request, stack) as running:
         yield running
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import signal
+import time
 
 import pytest
 
 from otel_progress import names
 
 from .job import LIVELY, job
-from .programs import wait_for
+from .programs import get, wait_for
 from .rig import Stack
 
 LONGEST_STEP_SECONDS = 0.25
@@ -61,3 +62,31 @@ def test_what_the_collector_took_survives_dead_backends_and_its_own_death(stack:
     assert stack.jaeger.whole_trace(service, STEPS + 2).problems() == []
     query = f'{names.BYTES_DONE.prometheus}{{service_name="{service}"}}'
     wait_for(lambda: stack.prometheus.value(query) == STEPS * 10, 30, "the true number of bytes in Prometheus")
+
+
+@pytest.mark.parametrize("ending", ["stopped", "killed"])
+def test_events_and_traces_the_collector_took_survive_it_with_loki_and_tempo_down(traced: Stack, ending: str) -> None:
+    """Both are down, the Collector takes a whole job and ends, gently or not: all arrives once they are back."""
+    service = f"outlived-{ending}"
+    since = time.time()
+    traced.loki.stop()
+    traced.tempo.stop()
+    try:
+        with job(traced, "steady_work.py", service, "--no-pause", **LIVELY) as running:
+            running.finish()
+        if ending == "stopped":
+            traced.collector.stop()
+        else:
+            traced.collector.kill()
+    finally:
+        traced.start()
+
+    (trace_id,) = traced.jaeger.traces(service)
+    trace = wait_for(lambda: traced.tempo.trace(trace_id), 30, "the trace in Tempo")
+    assert len({span.span_id for span in trace.spans}) == STEPS + 2
+    assert trace.problems() == []
+    query = f'{{service_name="{service}"}}'
+    wait_for(lambda: len(traced.loki.lines(query, since)) >= 2, 30, "the events in Loki")
+    found = {(line.labels["event_name"], line.labels["trace_id"]) for line in traced.loki.lines(query, since)}
+    assert found == {(names.STARTED.name, trace_id), (names.COMPLETED.name, trace_id)}
+    assert "Server available" in get(traced.collector.health_url)
