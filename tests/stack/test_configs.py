@@ -11,17 +11,30 @@ import pytest
 import yaml
 
 from otel_progress import names
+from otel_progress._config import Config
 
 from . import unfinished
 from .programs import CONFIGS, Program, get, run, tool
 from .rig import Stack
 
-YAMLS = ("config.yaml", "stack-layer.yaml", "jaeger.yaml", "tempo.yaml", "loki.yaml")
+YAMLS = ("config.yaml", "stack-layer.yaml", "tail-sampling-layer.yaml", "jaeger.yaml", "tempo.yaml", "loki.yaml")
 VARIABLE = re.compile(r"\$\{(?:env:)?(\w+):-([^}]*)\}")  # Tempo's and Loki's have no "env:"
-BASE, STACK_LAYER, USER_LAYER = (CONFIGS / name for name in ("config.yaml", "stack-layer.yaml", "user-layer.yaml"))
+BASE, STACK_LAYER, SAMPLING_LAYER, USER_LAYER = (
+    CONFIGS / f"{name}.yaml" for name in ("config", "stack-layer", "tail-sampling-layer", "user-layer")
+)
 ALONE = ("--config", BASE)
 WHOLE = (*ALONE, "--config", STACK_LAYER)
-WAYS = {"alone": ALONE, "whole": WHOLE, "whole, the user's": (*WHOLE, "--config", USER_LAYER)}
+SAMPLED = ("--config", SAMPLING_LAYER)
+MINE = ("--config", USER_LAYER)
+WAYS = {
+    "alone": ALONE,
+    "alone, sampled": (*ALONE, *SAMPLED),
+    "alone, the user's": (*ALONE, *MINE),
+    "whole": WHOLE,
+    "whole, sampled": (*WHOLE, *SAMPLED),
+    "whole, the user's": (*WHOLE, *MINE),
+    "whole, sampled, the user's": (*WHOLE, *SAMPLED, *MINE),
+}
 """Each way to start the Collector."""
 
 
@@ -152,6 +165,26 @@ def test_the_example_in_the_layer_of_the_user_is_right(tmp_path: Path) -> None:
     assert whole["processors"] == resolve(*WHOLE)["service"]["pipelines"]["traces"]["processors"]
 
 
+def test_sampling_is_of_traces_and_of_nothing_else() -> None:
+    """Its layer adds one processor to one pipeline; what counts calls takes the spans before it."""
+    whole, sampled = resolve(*WHOLE), resolve(*WHOLE, *SAMPLED)
+    assert sampled["processors"].pop("tail_sampling")
+    traces = sampled["service"]["pipelines"]["traces"]["processors"]
+    assert traces == [*whole["service"]["pipelines"]["traces"]["processors"], "tail_sampling"]
+    traces.remove("tail_sampling")
+    assert sampled == whole
+
+
+def test_sampling_asks_for_the_records_that_names_py_has() -> None:
+    """All but that of a short level, and waits for longer than an open record takes to arrive."""
+    sampling = yaml.safe_load(SAMPLING_LAYER.read_text())["processors"]["tail_sampling"]
+    (shown,) = [each["string_attribute"] for each in sampling["policies"] if each["type"] == "string_attribute"]
+    assert shown["key"] == names.RECORD
+    assert set(shown["values"]) == set(names.Record) - {names.Record.SPAN}
+    batch_processor = 5.0
+    assert seconds(sampling["decision_wait"]) > Config().open_after_seconds + batch_processor
+
+
 def test_the_stack_layer_writes_names_as_names_py_does() -> None:
     """The records it leaves out of span metrics, the attributes it counts by, and the buckets of durations."""
     layer = yaml.safe_load(STACK_LAYER.read_text())
@@ -194,7 +227,7 @@ def test_every_exporter_over_the_network_has_a_persistent_queue(resolved: dict[s
     assert "file_storage" in resolved["service"]["extensions"]
 
 
-@pytest.mark.parametrize("name", YAMLS)
+@pytest.mark.parametrize("name", [name for name in YAMLS if name != SAMPLING_LAYER.name])  # it has no address
 def test_every_address_is_loopback_until_somebody_changes_it(name: str) -> None:
     """Nothing listens to the network, or sends there, by default."""
     found = VARIABLE.findall((CONFIGS / name).read_text())

@@ -14,6 +14,7 @@ from .job import LIVELY, job
 from .nightly import OPERATION
 from .programs import get, wait_for
 from .rig import Stack
+from .test_rig import push, resource
 from .traces import Trace
 
 SHOWN_EARLY = {"OTEL_PROGRESS_OPEN_AFTER_SECONDS": "0.2"}
@@ -84,3 +85,19 @@ def test_the_collector_says_that_it_is_well(traced: Stack) -> None:
     """Its health check answers, and Prometheus finds its metrics under the name that rules use."""
     assert "Server available" in get(traced.collector.health_url)
     wait_for(lambda: traced.prometheus.value('up{job="collector"}') == 1, 30, "the Collector's metrics")
+
+
+def test_an_event_that_waited_out_an_outage_is_welcome_among_newer_ones(traced: Stack) -> None:
+    """Eleven hours older than the latest of its service, of another process; Loki's default refuses after one."""
+    service, now = "late", time.time()
+    ages = {"new": 0, "old": 11 * 3600}
+    for text, age in ages.items():
+        record = {"timeUnixNano": str(int((now - age) * 1e9)), "body": {"stringValue": text}}
+        push(
+            traced, "logs", {"resourceLogs": [{"resource": resource(service), "scopeLogs": [{"logRecords": [record]}]}]}
+        )
+        query = f'{{service_name="{service}"}} |= "{text}"'
+        (line,) = wait_for(
+            lambda query=query: traced.loki.lines(query, now - 12 * 3600), 20, f"the {text} event in Loki"
+        )
+        assert line.at == pytest.approx(now - age)
