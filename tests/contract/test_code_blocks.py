@@ -76,6 +76,7 @@ def test_shell_blocks_name_targets_extras_and_commands_that_exist(document: Path
                     "git"
                     | "cd"
                     | "curl"
+                    | "docker"
                     | "otelcol"
                     | "prometheus"
                     | "jaeger"

@@ -22,7 +22,7 @@ T = TypeVar("T")
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 CONFIGS: Final = REPOSITORY / "collector"
 STACK_VARIABLE: Final = "OTEL_PROGRESS_STACK"
-PROGRAMS: Final = "otelcol (contrib, 0.159+), prometheus and promtool (3.0+), jaeger (2.0+), tempo (3.0+), loki (3.0+)"
+PROGRAMS: Final = "otelcol (contrib, 0.159+), prometheus, promtool (3.0+), jaeger (2.0+), tempo (3.0+), loki (3.6.5+)"
 START_SECONDS: Final = 60.0
 """How long a backend may take until it is ready: about one second on an idle machine, Tempo and Loki twelve."""
 STOP_SECONDS: Final = 5.0
