@@ -153,7 +153,7 @@ class Prometheus(Program):
         answer = get(f"{self.url}/api/v1/label/__name__/values", **{"match[]": matcher})
         return set(json.loads(answer)["data"])
 
-    def exemplars(self, selector: str, seconds: float = 300.0) -> list[Mapping[str, str]]:
+    def exemplars(self, selector: str, seconds: float = 3600.0) -> list[Mapping[str, str]]:
         """Return the labels of the exemplars of a selector's series."""
         now = time.time()
         answer = get(f"{self.url}/api/v1/query_exemplars", query=selector, start=now - seconds, end=now)
