@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from dashboards import config
+from otel_progress import names
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COMPOSE = REPOSITORY / "docker-compose.yml"
@@ -184,6 +185,16 @@ def test_dollars_that_grafana_shall_see_are_doubled() -> None:
     text = (GRAFANA / "datasources.yaml").read_text()
     assert re.findall(r"(?<!\$)\$(?!\$)", text) == []
     assert "$${__value.raw}" in text
+
+
+def test_links_from_traces_ask_for_metrics_and_labels_that_there_are() -> None:
+    """By names.py: in Prometheus' form where they ask Prometheus, in Loki's where they ask Loki."""
+    labels = {each.name: each.label for each in names.ATTRIBUTES}
+    for source in ("tempo", "jaeger"):
+        link = SOURCES[source]["jsonData"]["tracesToMetrics"]
+        assert {each["key"]: each["value"] for each in link["tags"]}.items() <= labels.items()
+        asked = {each["query"].split("{")[0] for each in link["queries"]}
+        assert asked == {names.LEVEL_FRACTION.prometheus, names.LEVEL_ETA.prometheus}
 
 
 def test_each_alert_is_sent_by_one_of_the_two_that_evaluate_it() -> None:

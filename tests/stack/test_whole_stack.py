@@ -20,6 +20,7 @@ from .traces import Trace
 SHOWN_EARLY = {"OTEL_PROGRESS_OPEN_AFTER_SECONDS": "0.2"}
 """Most levels of the nightly import are shown while they run."""
 CALLS = "traces_span_metrics_calls_total"
+SECONDS = "traces_span_metrics_duration_seconds_sum"
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,23 @@ def test_span_metrics_count_one_call_per_level(traced: Stack, seen: Seen) -> Non
         return Counter({each.labels["span_name"]: int(each.value) for each in traced.prometheus.promql(query)})
 
     assert wait_for(lambda: counted() if counted().total() >= levels.total() else None, 40) == levels
+
+
+def test_span_metrics_have_true_durations_and_outcomes_and_no_process(traced: Stack, seen: Seen) -> None:
+    """A level that was shown lasted as long as its completion record says, not as its open record; `verify` failed."""
+    selector = f'{{service_name="{seen.service}"}}'
+    found = {each.labels["span_name"]: each for each in traced.prometheus.promql(f"{SECONDS}{selector}")}
+    (whole,) = [
+        span.seconds for span in seen.trace.named(OPERATION) if span.attributes[names.RECORD] == names.Record.COMPLETION
+    ]
+    assert whole > 3, "it stood still three times, for a second each"
+    assert found[OPERATION].value == pytest.approx(whole)
+    verify = found["verify"].labels
+    assert (verify["status_code"], verify["progress_outcome"]) == ("STATUS_CODE_ERROR", "failed")
+    assert set(verify) == {
+        *("__name__", "job", "service_name", "collector_instance_id"),
+        *("span_name", "span_kind", "status_code", "progress_operation", "progress_outcome"),
+    }
 
 
 def test_loki_has_the_events_of_a_job_by_service_and_operation(traced: Stack, seen: Seen) -> None:
