@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from otel_progress import names
 
 from .job import LIVELY, job
 from .nightly import OPERATION
-from .programs import get, wait_for
+from .programs import CONFIGS, get, wait_for
 from .rig import Stack
 from .test_rig import push, resource
 from .traces import Trace
@@ -97,6 +98,9 @@ def test_loki_has_the_events_of_a_job_by_service_and_operation(traced: Stack, se
     assert {line.labels["span_id"] for line in lines} <= spans
     assert traced.loki.lines(query.replace(OPERATION, "another"), seen.started_at) == []
     assert traced.loki.labels(seen.started_at) == {"service_name"}
+    (example,) = re.findall(r"^  (\{service_name=.*)$", (CONFIGS / "README.md").read_text(), re.MULTILINE)
+    example = example.replace("shop", seen.service).replace(names.FAILED_EVENT.name, names.COMPLETED.name)
+    assert {line.labels["event_name"] for line in traced.loki.lines(example, seen.started_at)} == {names.COMPLETED.name}
 
 
 def test_the_collector_says_that_it_is_well(traced: Stack) -> None:
