@@ -16,7 +16,7 @@ from .traces import Trace
 OPERATION: Final = "nightly-import"
 SPANS: Final = 9
 """The operation, read, load, copy, two tables, verify, audit, sample."""
-SLACK_SECONDS: Final = 0.2
+SLACK_SECONDS: Final = 0.5
 """What a level may last longer than the code in it, by the job's own watch, on a busy machine."""
 LIVE: Final = {metric.prometheus for metric in names.METRICS if metric.kind == "observable gauge"}
 

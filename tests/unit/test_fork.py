@@ -306,7 +306,7 @@ LOCKS = {
     "the start of the ticker": "_runtime.get().ticker._start_lock",
     "the instruments": "_runtime.get().instruments._lock",
     "the search for providers": "_runtime.get()._look_lock",
-    "the callbacks": "_runtime.get()._callbacks_lock",
+    "the callbacks": "_runtime.get().subscribers._lock",
     "the runtime": "_runtime._runtime_lock",
     "all instruments": "_runtime._instruments._shared_lock",
 }
