@@ -43,11 +43,17 @@ class Answer(NamedTuple):
 
 
 class Blend:
-    """Answers for one level since its measurement began; keeps the look back until the run has moved on."""
+    """
+    Answers for one level since its measurement began; keeps the looks back until the run has moved on.
 
-    __slots__ = ("_at", "_fits", "_fits_at", "_prices", "_weights")
+    There are two, one for the mixture and one for the earlier runs. They are made anew in turn, not in one estimate,
+    which they would make twice as dear.
+    """
+
+    __slots__ = ("_at", "_fits", "_fits_at", "_fits_due", "_prices", "_weighed", "_weights")
 
     def __init__(self) -> None:
+        self._weighed = self._fits_due = False
         self._weights = EVEN
         self._prices: tuple[float, float] | None = None
         self._fits = Evidence(0.0, None)
@@ -66,10 +72,11 @@ class Blend:
 
     def adaptive(self, pace: Pace, series: Series, left: float, active: float, sizes: Sizes | None) -> Answer | None:
         """Return the answer of the mixture; of sizes, where they are known ahead and explain the time better."""
+        its_turn, self._fits_due, self._weighed = not self._fits_due, False, False
         if not pace.known or pace.seconds_per_unit(RECENT_SHARE, 0.0) is None:
             return None
         size_left = None if sizes is None or sizes.total is None else sizes.total - sizes.done
-        stale = self._is_stale(pace, left)
+        stale = self._weighed = its_turn and self._is_stale(pace, left)
         if stale:
             self._prices = fit(series) if size_left is not None else None
         worth = left
@@ -110,7 +117,9 @@ class Blend:
         """
         moved = (pace.done, pace.changed_at, road.whole)
         if self._fits_at is None or not _close(moved, self._fits_at):
-            self._fits, self._fits_at = fits(road), moved
+            self._fits_due = self._weighed and self._fits_at is not None
+            if not self._fits_due:
+                self._fits, self._fits_at = fits(road), moved
         evidence = self._fits
         told = today(road, evidence, pace.changed_at, active - pace.changed_at)
         down = up = 1.28 * told.scale

@@ -20,19 +20,23 @@ _PRIOR_SHARE: Final = 0.02
 _LOOK_BACK: Final = 3.0
 """Today's speed is measured over this many times what is left."""
 _LIKE: Final = 0.03
-_OTHER: Final = 0.6
+_OTHER: Final = 1.0
 """Standard deviations of the log of today's speed against the last time's: on a day like that, and on another."""
 _LIKE_SAY: Final = 0.4
 """How often it is a day like that."""
 _LEAST_DOUBT: Final = 0.02
-_PASSED_DOUBT: Final = 0.0002
-"""Doubt about a measured speed: where all blocks agree, and the variance for a run of which one run has passed."""
+_PASSED_DOUBT: Final = 0.0005
+"""
+Doubt about a measured speed: where all blocks agree, and the variance for a run of which one run has passed.
+
+Blocks of one part of a run agree with each other more than with the rest: recorded runs wander by a tenth and more.
+"""
 _SLOWEST_LOG: Final = 600.0
 _SLOWEST: Final = exp(_SLOWEST_LOG)
 """Where numbers end."""
 _BLOCKS: Final = 8
-_STARTS: Final = 6
-_STEP_BACK: Final = 0.8
+_STARTS: Final = 4
+_STEP_BACK: Final = 0.7
 _UNKNOWN_ERROR: Final = 0.3
 _LENGTHS_APART: Final = 0.35
 """Standard deviation of the log of a run's length where one earlier run is all that is known."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from math import exp, inf, log
+from math import copysign, exp, inf, log
+from operator import mul
 from typing import Final, NamedTuple
 
 from otel_progress.eta._series import Series
@@ -23,7 +24,7 @@ _FLATTEST: Final = 0.4
 _FARTHEST_OFF: Final = 4.0
 """Times the mean that the power law may say: two points bent by chance foretell thousands of times the work."""
 _LOG_2: Final = log(2.0)
-_PREDICTORS: Final = 5
+_PREDICTORS: Final = 4
 
 
 class Weights(NamedTuple):
@@ -55,23 +56,17 @@ def predictions(series: Series, units: float, ahead: float, overdue: float = 0.0
     now = time_at(units)
     done, elapsed = units - origin, now - start
     late = now + overdue
-
-    def look_back(far: float) -> float:
-        then = max(units - far * ahead, origin)
-        width = units - then
-        return (late - time_at(then)) / width if width > 0 else inf
-
     mean = (elapsed + overdue) / done
-    since_first = (late - first) / (units - begun) if units > begun and now > first else mean
+    whole = mean * ahead
+    # Looking back as far as there is nothing is the mean.
+    half_back = (late - time_at(units - 0.5 * ahead)) * 2 if ahead < 2 * done else whole
+    since_first = (late - first) / (units - begun) * ahead if units > begun and now > first else whole
     half = time_at(origin + 0.5 * done) - start
-    slope = min(max(log(elapsed / half) / _LOG_2, _FLATTEST), _STEEPEST) if elapsed > half > 0 else 1.0
-    return [
-        mean * ahead,
-        since_first * ahead,
-        look_back(0.5) * ahead,
-        look_back(1.0) * ahead,
-        min((elapsed + overdue) * ((1 + ahead / done) ** slope - 1), _FARTHEST_OFF * mean * ahead),
-    ]
+    slope = log(elapsed / half) / _LOG_2 if elapsed > half > 0 else 1.0
+    slope = _FLATTEST if slope < _FLATTEST else min(slope, _STEEPEST)
+    power = (elapsed + overdue) * ((1 + ahead / done) ** slope - 1)
+    farthest = _FARTHEST_OFF * whole
+    return [whole, since_first, half_back, min(farthest, power)]
 
 
 def weigh(series: Series, ahead: float) -> Weights:
@@ -84,31 +79,32 @@ def weigh(series: Series, ahead: float) -> Weights:
     """
     origin, units = series.units[0], series.units[-1]
     ratio = min(ahead / (units - origin), _FARTHEST)
+    shortest = _NO_TIME * (series.times[-1] - series.times[0])
+    time_at = series.time_at
     losses = [0.0] * _PREDICTORS
     signed: list[list[float]] = []
     reach = units - origin
     for _ in range(_STARTS):
         stand = reach / (1 + ratio)
-        truth = series.time_at(origin + reach) - series.time_at(origin + stand)
-        if truth > _NO_TIME * (series.times[-1] - series.times[0]):
-            guesses = predictions(series, origin + stand, reach - stand)
-            signed.append([_log_ratio(seconds, truth) for seconds in guesses])
+        truth = time_at(origin + reach) - time_at(origin + stand)
+        if truth > shortest:
+            log_truth = log(truth)
+            errors = []
+            for index, seconds in enumerate(predictions(series, origin + stand, reach - stand)):
+                error = log(seconds) - log_truth if seconds > 0 else -_LARGEST_ERROR
+                if not -_LARGEST_ERROR <= error <= _LARGEST_ERROR:
+                    error = copysign(_LARGEST_ERROR, error)
+                errors.append(error)
+                losses[index] += abs(error)
+            signed.append(errors)
         reach *= _STEP_BACK
     if not signed:
         return EVEN
-    for errors in signed:
-        for index, error in enumerate(errors):
-            losses[index] += abs(error)
     say = [exp(-_SHARPNESS * loss / len(signed)) for loss in losses]
     whole = sum(say)
     say = [each / whole for each in say]
-    error = sum(abs(sum(w * e for w, e in zip(say, errors, strict=True))) for errors in signed) / len(signed)
+    error = sum(abs(sum(map(mul, say, errors))) for errors in signed) / len(signed)
     return Weights(tuple(say), error)
-
-
-def _log_ratio(seconds: float, truth: float) -> float:
-    """Return by what factor a guess was off, in log time, within the largest error that counts."""
-    return min(max(log(seconds) - log(truth), -_LARGEST_ERROR), _LARGEST_ERROR) if seconds > 0 else -_LARGEST_ERROR
 
 
 def mix(series: Series, weights: Weights, ahead: float, overdue: float) -> Outlook | None:

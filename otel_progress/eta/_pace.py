@@ -56,7 +56,7 @@ class Pace:
 
     def take(self, done: float, active: float) -> None:
         """Take in an advance to ``done``."""
-        units, seconds = done - self.done, active - self.changed_at
+        seconds = active - self.changed_at
         memory = _MEMORY * (active - self._begun)
         constants = seconds / memory if memory > 0 else 0.0
         if constants > _SHORT:
@@ -65,7 +65,7 @@ class Pace:
             weight = (1.0 - kept) / constants
         else:
             kept, weight = 1.0 - constants, 1.0 - constants / 2
-        self._units = self._units * kept + units * weight
+        self._units = self._units * kept + (done - self.done) * weight
         self._seconds = self._seconds * kept + seconds * weight
         self._gaps = self._gaps * kept + weight
         if self._growth or self._grown:

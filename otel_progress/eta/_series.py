@@ -33,7 +33,8 @@ class Series:
     def add(self, seconds: float, units: float, work: float) -> None:
         """Take in where the run stands now, above where it stood before."""
         times = self.times
-        if self._seconds_apart and seconds - times[-2] < self._seconds_apart:
+        apart = self._seconds_apart
+        if apart and seconds - times[-2] < apart:
             done = self.units
             if units - done[-2] < self._units_apart and len(times) > 2:  # noqa: PLR2004  # the first advance stays
                 times[-1], done[-1], self.work[-1] = seconds, units, work

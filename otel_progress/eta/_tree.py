@@ -114,7 +114,8 @@ class Phases:
             here = sure * (active - entered + expected)
             slowness = slowness_of(begin + sure * length, entered + here, self._seconds, _VARIATION)
         rest = slowness * (self._seconds - begin - length)
-        apart = exp(0.08 + 0.3 * (1 - sure) * (length / self._seconds if self._seconds else 1.0))
+        # Such that 80 % of the truths of the recorded development tree are inside.
+        apart = exp(0.12 + 0.3 * (1 - sure) * (length / self._seconds if self._seconds else 1.0))
         return PhaseOutlook(low + rest / apart, expected + rest, high + rest * apart, slowness)
 
     @staticmethod
