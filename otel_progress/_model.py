@@ -128,7 +128,7 @@ class Profile:
         The last sample is the end of the run. Items done before the first sample are another run's. Work that was
         taken back and done again counts as time without progress. A run that completed had as many items as it did,
         whatever its ``total`` said. Where ``longest_pause`` is not given it is read off the samples. Of ``items`` the
-        thousand dearest are kept.
+        five hundred dearest are kept.
         """
         seconds, counted, curve, silence = _profile.curve_of(samples)
         return cls(
@@ -148,7 +148,7 @@ class Profile:
         )
 
     def encode(self) -> str:
-        """Return the profile as JSON of at most 1 KB, and 24 bytes or so for each item beside."""
+        """Return the profile as JSON of at most 1 KB, and 20 bytes or so for each item beside."""
         return _profile.encode(self)
 
     @classmethod

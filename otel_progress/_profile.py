@@ -17,8 +17,8 @@ Point = tuple[float, float]
 VERSION: Final = 1
 """Of the text form; a reader gives up on newer ones."""
 CURVE_POINTS: Final = 64
-ITEMS_KEPT: Final = 1_000
-"""Items a profile remembers: the dearest, as the others are told well enough by their mean."""
+ITEMS_KEPT: Final = 500
+"""Items a profile remembers: the dearest. Those of this run and of earlier ones are part of a level's 24 KiB."""
 TEXT_LIMIT: Final = 1_024
 """Bytes of the text form without items."""
 
