@@ -44,9 +44,9 @@ class Slow:
     """
 
     factor: float = 1.5
-    share: float = 0.03
+    share: float = 0.025
     unsteady: float = 1.5
-    fastest: float = 0.6
+    fastest: float = 0.5
     slowest: float = 2.0
     again: float = 1.5
     gap: float = 0.6

@@ -202,6 +202,24 @@ def test_a_slower_machine_is_not_a_run_that_slows_down() -> None:
     assert monitor.check(now) == ()
 
 
+@pytest.mark.parametrize(("every", "slow"), [(4.9, True), (7.4, False)])
+def test_by_its_defaults_a_run_twice_as_fast_as_before_is_slow_at_the_earlier_speed(
+    every: float, *, slow: bool
+) -> None:
+    """
+    The tempo of earlier runs is followed down to half, and 2.5 % of a run must be lost.
+
+    Items of 10 s in the earlier run take `every` for the first half. An item may then take 1.5 times 5 s, or 7.4 s; one
+    of 10.5 s loses 3 s of 500 s, 0.6 %, and five of them are 3 % where it is 5 s; at 7.4 s none is lost.
+    """
+    monitor = watch(Slow())
+    now = steady(monitor, range(1, 51), start=0.0, every=every)
+    now = steady(monitor, range(51, 55), start=now, every=10.5)
+    assert monitor.check(now) == ()
+    now = steady(monitor, (55,), start=now, every=10.5)
+    assert bool(monitor.check(now)) is slow
+
+
 def test_without_a_total_nobody_can_tell_slowness() -> None:
     """There is `LowThroughput` for that."""
     monitor = watch(SLOW, total=None)
