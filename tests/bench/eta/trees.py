@@ -8,6 +8,7 @@ from statistics import fmean, median
 
 from otel_progress import ChildView, Profile
 from otel_progress.eta import Estimator
+from tests.bench.eta.peers import Ninja
 from tests.bench.eta.score import MARKS, WORST
 from tests.bench.eta.tape import Trace
 
@@ -28,6 +29,35 @@ class TreeScore:
     first: float
     in25: float
     inside: float
+
+
+def foretold(earlier: Trace, trace: Trace) -> TreeScore:
+    """Return the score of an oracle: the earlier run's way through its phases at this run's true length."""
+    end = max(phase[2] for phase in trace.phases)
+    oracle = Ninja(Profile.from_samples(_way(earlier)), end)
+    way = _way(trace)
+    errors: list[tuple[float, float]] = []
+    for now in (end * mark for mark in MARKS):
+        oracle.record(max((done for at, done in way if at <= now), default=0.0), now)
+        oracle.set_total(float(len(trace.phases)), now)
+        errors.append((now, min(abs(log(max(oracle.left(now) or 0.0, 1e-9) / (end - now))), WORST)))
+    return TreeScore(
+        p50=median(error for _, error in errors),
+        first=median(error for now, error in errors if now < trace.phases[0][2]),
+        in25=fmean(error <= log(1.25) for _, error in errors),
+        inside=0.0,
+    )
+
+
+def _way(trace: Trace) -> list[tuple[float, float]]:
+    """Return (when, phases done) of phases one after another."""
+    steps = [
+        (at, index + done / items)
+        for index, (_, _, _, items, rows) in enumerate(trace.phases)
+        for at, done in ((0.0, 0.0), *rows)
+        if at or not index
+    ]
+    return [*steps, (max(phase[2] for phase in trace.phases), float(len(trace.phases)))]
 
 
 def replay_tree(trace: Trace, memory: Memory, *, looks: int = 200) -> tuple[TreeScore, Memory]:
