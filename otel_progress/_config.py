@@ -10,8 +10,8 @@ from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 from otel_progress import _bounds
+from otel_progress._model import DEFAULT_ETA_METHOD, ETA_METHODS
 from otel_progress.errors import ConfigError
-from otel_progress.eta import DEFAULT_METHOD, METHODS
 
 PREFIX: Final = "OTEL_PROGRESS_"
 PROMETHEUS_PORT: Final = 9464
@@ -112,7 +112,7 @@ def _service_name(value: object) -> str | None:
 
 
 def _method(value: object) -> str:
-    return _choice(*METHODS)(str(value))
+    return _choice(*ETA_METHODS)(str(value))
 
 
 def _host(value: object) -> str:
@@ -191,7 +191,7 @@ class Config:
     adopt: tuple[str, ...] = _option((), _names, "names, as a list or separated by commas")
     signals: bool = _option(True, _boolean, "on, off")  # noqa: FBT003  # not a call of ours
     short_level_events: bool = _option(False, _boolean, "on, off")  # noqa: FBT003  # not a call of ours
-    eta_method: str = _option(DEFAULT_METHOD, _method, ", ".join(sorted(METHODS)))
+    eta_method: str = _option(DEFAULT_ETA_METHOD, _method, ", ".join(ETA_METHODS))
     history_limit: int = _option(100, _within(0, 100_000, int), "a number from 0 to 100000")
     live_levels_limit: int = _option(50_000, _within(1, 1_000_000, int), "a number from 1 to 1000000")
     label_sets_limit: int = _option(300, _within(1, 400, int), "a number from 1 to 400")

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 from otel_progress._model import Profile
 from otel_progress._snapshot import snapshot
-from otel_progress.eta import Estimator, Verdict, recalibrated
 from otel_progress.names import State
 
 if TYPE_CHECKING:
     from otel_progress._runtime import Runtime
     from otel_progress._state import LevelState
+    from otel_progress.eta import Verdict
     from otel_progress.store import History
     from otel_progress.store._store import Store
 
@@ -91,6 +91,8 @@ class Learning:
         outlook = level.outlook
         estimator, promises, reached = level.take_spent()
         if estimator is None:  # it ended before anybody looked
+            from otel_progress.eta import Estimator  # noqa: PLC0415  # see `rounds.prepare`
+
             estimator, reached = Estimator(level.total, method="linear"), level.final.done
             estimator.record(0.0, level.started)
         for note in level.notes.drain() if level.notes is not None else ():
@@ -127,6 +129,8 @@ class Learning:
             sum(inside) / len(inside) if inside else None,
         )
         if inside:
+            from otel_progress.eta import recalibrated  # noqa: PLC0415  # see `rounds.prepare`
+
             self._calibrations[key] = recalibrated(self._calibration_of(key), verdicts)
             self.store.calibrate(*key, [self._calibrations[key]])
 

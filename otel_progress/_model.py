@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from otel_progress import _profile
 from otel_progress.names import LIVE_STATES, DeviationKind, Severity, State
 
 _EMPTY: Mapping[str, object] = MappingProxyType({})
+
+ETA_METHODS: Final = ("adaptive", "exponential", "history", "linear")
+DEFAULT_ETA_METHOD: Final = "adaptive"
+"""How time left is estimated; `otel_progress.eta` has the methods."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from otel_progress.eta import Promises
-
 if TYPE_CHECKING:
     from otel_progress._keyed import Notes
     from otel_progress._model import ChildView, Deviation, Estimate, Profile, Sample
     from otel_progress._usage import Usage
     from otel_progress.deviation import Monitor
-    from otel_progress.eta import Estimator
+    from otel_progress.eta import Estimator, Promises
     from otel_progress.names import DeviationKind, Severity
 
-Spent = tuple["Estimator | None", Promises | None, float]
+Spent = tuple["Estimator | None", "Promises | None", float]
 """What was learned of a level that has ended, and the units that it reached: for its profile."""
 
 NOTHING_SPENT: Final[Spent] = (None, None, 0.0)
@@ -123,6 +121,8 @@ class Outlook:
         self.estimate = estimator.estimate(sample.now, children)
         if self.estimate is not None:
             if self._promises is None:
+                from otel_progress.eta import Promises  # noqa: PLC0415  # see `rounds.prepare`
+
                 self._promises = Promises()
             self._promises.add(estimator.active_seconds(sample.now), self.estimate)
         self.rate = estimator.rate(sample.now) if has_rate else None

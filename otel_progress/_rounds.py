@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections.abc import Callable
+from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from otel_progress import _report, _spans, _watching
@@ -24,6 +25,16 @@ FRESH_SECONDS: Final = 0.5
 """Age up to which a sample serves a reader; only then is the level looked at outside the ticker."""
 
 _RETRYING: Final = State.RETRYING  # looked up once: see _state
+
+
+def prepare() -> None:
+    """
+    Load what is first needed by the ticker: before its thread starts, as a fork amid an import hangs in the child.
+
+    Programs that only import a library which has levels do without: it is half of the time of the import.
+    """
+    import_module("otel_progress.eta")
+    import_module("otel_progress.deviation")
 
 
 class Rounds:

@@ -10,13 +10,12 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import metrics, trace
 
-from otel_progress import _drain, _instruments, _report, _spans, names
+from otel_progress import _drain, _instruments, _report, _rounds, _spans, names
 from otel_progress._adoption import Adoption
 from otel_progress._clock import SYSTEM_CLOCK
 from otel_progress._config import Config
@@ -83,7 +82,7 @@ class Runtime:
         )
         self.outbox = Outbox(self.tally)
         self.rounds = Rounds(self)
-        self.ticker = Ticker(self.rounds.tick, self.tally) if ticker else None
+        self.ticker = Ticker(self.rounds.tick, self.tally, prepare=_rounds.prepare) if ticker else None
         self.subscribers = Subscribers(self)
         self.events = Events(logger_provider)
         self.adoption = Adoption(self)
@@ -155,8 +154,6 @@ class Runtime:
             at_worker_exit(self._worker_failed, self._at_worker_exit)
             self._hook_threads()
         if self.instruments is None:
-            # Here, and not by the ticker when it first watches a level: a fork amid an import hangs in the child.
-            import_module("otel_progress.deviation")
             if self._make_meters is not None:
                 self._meter_provider = self._make_meters()
             source = Source(self.registry, self.tally, self.reap)
@@ -407,7 +404,7 @@ class Runtime:
         self.holding.clear()
         self.learning.after_fork()
         self.rounds = Rounds(self)
-        self.ticker = self.ticker and Ticker(self.rounds.tick, self.tally)
+        self.ticker = self.ticker and Ticker(self.rounds.tick, self.tally, prepare=_rounds.prepare)
         self.dropped.clear()
         self._look_lock = threading.RLock()
         self._looking = False

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from otel_progress._bounds import LARGEST
 from otel_progress._model import ChildView, Profile, Sample
 from otel_progress._outlook import NOTHING_SPENT, Outlook, Spent
-from otel_progress.eta import Estimator
 from otel_progress.names import RATE_LIMIT_WAIT, STANDARD_COUNTERS, State
 
 if TYPE_CHECKING:
@@ -497,6 +496,8 @@ class LevelState:
     def _looking(self, method: str) -> Outlook:
         """Return the outlook, made when it is first needed."""
         if self.outlook is None:
+            from otel_progress.eta import Estimator  # noqa: PLC0415  # see `rounds.prepare`
+
             estimator = Estimator(self.total, method=method)
             estimator.record(*(self.resumed or (0.0, self.started)))
             self.outlook = Outlook(estimator, self.notes)

@@ -17,11 +17,20 @@ class Ticker:
     """
     Call ``tick`` every second while there is something to look at.
 
-    The thread starts with the first `wake` and rests while ``tick`` returns ``False``, until the next `wake`.
+    ``prepare`` is called before the thread starts, by whoever has it start. The thread starts with the first `wake` and
+    rests while ``tick`` returns ``False``, until the next `wake`.
     """
 
-    def __init__(self, tick: Callable[[], bool], tally: Tally, *, interval_seconds: float = TICK_SECONDS) -> None:
+    def __init__(
+        self,
+        tick: Callable[[], bool],
+        tally: Tally,
+        *,
+        prepare: Callable[[], object] = lambda: None,
+        interval_seconds: float = TICK_SECONDS,
+    ) -> None:
         self._tick = tick
+        self._prepare = prepare
         self._tally = tally
         self._interval = interval_seconds
         self._awake = False
@@ -37,6 +46,8 @@ class Ticker:
             return
         self._awake = True
         if self._thread is None and not self._stopped:
+            with self._tally.containing("ticker"):
+                self._prepare()
             with self._start_lock:
                 if self._thread is None:
                     thread = threading.Thread(target=self._run, name="otel_progress-ticker", daemon=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from math import exp, inf, isfinite, log
 from typing import Any, Final
 
-from otel_progress._model import ChildView, Estimate, Profile, Sample
+from otel_progress._model import DEFAULT_ETA_METHOD, ETA_METHODS, ChildView, Estimate, Profile, Sample
 from otel_progress.errors import ConfigError
 from otel_progress.eta._blend import Answer, Blend, road_of
 from otel_progress.eta._factors import factors
@@ -17,8 +17,8 @@ from otel_progress.eta._series import Series
 from otel_progress.eta._sizes import Sizes
 from otel_progress.eta._tree import PhaseLog, Phases, side_by_side
 
-METHODS: Final = ("adaptive", "exponential", "history", "linear")
-DEFAULT_METHOD: Final = "adaptive"
+METHODS: Final = ETA_METHODS
+DEFAULT_METHOD: Final = DEFAULT_ETA_METHOD
 
 _WIDEST: Final = 600.0
 """Half an interval in log time, beyond which numbers end."""

@@ -21,6 +21,8 @@ WIDEST: Final = 1.5
 
 _PROMISES: Final = 96
 _SPACING: Final = 64
+_LOOK_SECONDS: Final = 1.5
+"""Looks are a second apart, or a little more: a promise that old is the newest there can be."""
 _LARGEST_ERROR: Final = 5.0
 
 
@@ -79,7 +81,8 @@ class Promises:
         for mark in MARKS:
             index = bisect_right(self._times, mark * seconds) - 1
             # A promise of long before the mark is none at the mark.
-            if index < 0 or self._times[index] < (mark - 2 / _SPACING) * seconds * (1 - 2 / _SPACING):
+            oldest = min((mark - 2 / _SPACING) * seconds * (1 - 2 / _SPACING), mark * seconds - _LOOK_SECONDS)
+            if index < 0 or self._times[index] < oldest:
                 continue
             true = seconds - self._times[index]
             if not true > 0:

@@ -69,7 +69,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     heavy = {"opentelemetry.sdk", "opentelemetry.exporter", "prometheus_client", "rich", "sqlite3", "asyncio"}
     heavy |= {"argparse", "http.client", "otel_progress.sdk", "otel_progress.cli", "otel_progress.terminal"}
     heavy |= {"otel_progress.processors", "otel_progress.integrations", "opentelemetry.instrumentation"}
-    heavy |= {"otel_progress.store"}
+    heavy |= {"otel_progress.store", "otel_progress.eta", "otel_progress.deviation", "statistics", "hashlib"}
     program = (
         "import sys; from opentelemetry import _logs, context, metrics, propagate, trace; before = set(sys.modules)\n"
         "import otel_progress; print(*sorted(set(sys.modules) - before))"
@@ -78,6 +78,18 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     loaded = set(done.stdout.split())
     assert "otel_progress" in loaded
     assert loaded & heavy == set()
+
+
+def test_what_the_ticker_needs_is_there_before_its_thread() -> None:
+    """A child that was forked while a thread imports waits for ever when it imports the same."""
+    program = (
+        "import sys\n"
+        "from otel_progress import on_change, operation\n"
+        "watching = on_change(lambda change: None)\n"
+        "with operation('job'): print({'otel_progress.eta', 'otel_progress.deviation'} <= set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
 
 
 def test_workflows_test_every_python_that_the_package_claims() -> None:
