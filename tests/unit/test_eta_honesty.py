@@ -44,7 +44,7 @@ def test_what_was_not_promised_is_not_scored() -> None:
 
 
 def test_a_promise_of_the_last_look_counts_in_a_short_run() -> None:
-    """Looks are a second apart: of 4.4 s, the marks are at 1.1, 2.2 and 3.3 s, the looks before them at 1, 2 and 3 s."""
+    """Looks are a second apart: of 4.4 s, the marks are at 1.1, 2.2 and 3.3 s, the looks at 1, 2 and 3 s."""
     promises = Promises()
     promises.add(2.0, promise(6.0, 1.0, 9.0))
     promises.add(3.0, promise(1.4, 1.0, 2.0))

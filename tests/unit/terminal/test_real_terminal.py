@@ -12,6 +12,8 @@ if sys.platform == "win32":
 
 from tests.unit.terminal.pseudo import PseudoTerminal
 
+pytestmark = pytest.mark.once
+
 
 def assert_usable(terminal: PseudoTerminal) -> None:
     """The terminal is as a shell wants to find it: cursor shown, lines wrapped, next prompt on a line of its own."""
