@@ -13,7 +13,7 @@ from grafana_foundation_sdk.models import dashboard as dm
 
 from dashboards import config
 from dashboards.panels import DATA_SOURCE, AnyPanel
-from dashboards.promql import JOB, LEVEL, OPERATION, Selection
+from dashboards.promql import JOB, LEVEL, OPERATION, SERVICE_NAME, Selection
 from otel_progress import names
 
 SERVICE_MATCHER: Final = f'{JOB}=~"$service"'
@@ -22,6 +22,7 @@ LEVEL_MATCHER: Final = f'{LEVEL}=~"$level"'
 CHOSEN: Final = Selection((SERVICE_MATCHER, OPERATION_MATCHER))
 """The operations chosen by the variables."""
 CHOSEN_LEVELS: Final = Selection((SERVICE_MATCHER, OPERATION_MATCHER, LEVEL_MATCHER))
+TRACED_SERVICE: Final = "traced_service"
 TAG: Final = "progress"
 COLUMNS: Final = 24
 
@@ -99,6 +100,16 @@ def choice(name: str, label: str, query: str, *, several: bool = True) -> dashbo
 def services(*, several: bool = True) -> dashboard.QueryVariable:
     """Return the choice of service."""
     return choice("service", "Service", f"label_values({names.ACTIVE.prometheus}, {JOB})", several=several)
+
+
+def traced_service() -> dashboard.QueryVariable:
+    """
+    Return the chosen service's name in traces and logs, which is not shown: ``job`` has the namespace before it.
+
+    There is none of a scraped job, whose series have no such label; queries take what begins with it.
+    """
+    query = f"label_values({Selection((SERVICE_MATCHER,))(names.ACTIVE)}, {SERVICE_NAME})"
+    return choice(TRACED_SERVICE, "Service in traces", query, several=False).hide(dm.VariableHide.HIDE_VARIABLE)
 
 
 def operations(*, several: bool = True) -> dashboard.QueryVariable:

@@ -17,8 +17,8 @@ class Entry:
     One query and where it stands.
 
     ``kind`` is ``instant``, ``range``, ``variable`` or ``annotation`` for what a dashboard asks, ``recording`` or
-    ``alert``
-    for a rule. ``language`` is ``promql``, ``logql`` or ``traceql``; a variable's query is ``label_values(...)``.
+    ``alert`` for a rule. ``language`` is ``promql``, ``logql`` or ``traceql``; a variable's query is
+    ``label_values(...)``. ``series`` is the name of what comes back: of a column, a line, a recorded condition.
     """
 
     where: str
@@ -26,6 +26,7 @@ class Entry:
     kind: str
     query: str
     language: str = "promql"
+    series: str = ""
 
 
 _LANGUAGES = {"prometheus": "promql", "loki": "logql", "tempo": "traceql"}
@@ -37,7 +38,8 @@ def entries() -> Iterator[Entry]:
         yield from _of_dashboard(board.uid, board.content())
     for group in GROUPS:
         for rule in group.rules:
-            yield Entry(where=group.name, title=rule.name, kind="recording", query=rule.expression)
+            labels = ", ".join(value for _, value in rule.labels)
+            yield Entry(where=group.name, title=rule.name, kind="recording", query=rule.expression, series=labels)
     for alert in ALERTS:
         yield Entry(where="progress-alerts", title=alert.name, kind="alert", query=alert.expression)
 
@@ -62,4 +64,5 @@ def _of_dashboard(uid: str, content: dict[str, Any]) -> Iterator[Entry]:
         for target in panel["targets"]:
             kind = "range" if target.get("range") else "instant"
             query = target.get("expr") or target["query"]
-            yield Entry(where=uid, title=panel["title"], kind=kind, query=query, language=language)
+            name = target.get("legendFormat", "")
+            yield Entry(where=uid, title=panel["title"], kind=kind, query=query, language=language, series=name)

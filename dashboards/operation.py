@@ -25,6 +25,7 @@ from dashboards.promql import (
     LEVEL,
     Selection,
     fold,
+    where,
 )
 from dashboards.signals import Signal, Steps
 
@@ -137,6 +138,7 @@ def _levels() -> AnyPanel:
         (signals.SINCE_ADVANCE, 130),
         (signals.PROCESSES, 100),
     )
+    shown_levels = signals.ELAPSED.now(CHOSEN_LEVELS, (LEVEL,))
     columns = [
         Column(title="Level", label=LEVEL, width=200, properties=(prop("mappings", _WHOLE),)),
         *(
@@ -151,7 +153,8 @@ def _levels() -> AnyPanel:
         ),
         Column(
             title="Failed in 1 h",
-            expr=signals.failed_share(CHOSEN_LEVELS, (LEVEL,), "1h"),
+            # Of the levels above: one that ended would be a row with nothing else in it.
+            expr=where(signals.failed_share(CHOSEN_LEVELS, (LEVEL,), "1h"), (LEVEL,), shown_levels),
             unit="percentunit",
             width=120,
         ),
@@ -173,6 +176,7 @@ def make() -> dashboard.Dashboard:
     for variable in (
         board.source("datasource", "Prometheus", "prometheus"),
         board.services(several=False),
+        board.traced_service(),
         board.operations(several=False),
         board.levels(),
         board.source("tempo", "Traces", "tempo"),

@@ -11,7 +11,7 @@ from grafana_foundation_sdk.models import dashboard as dm
 from grafana_foundation_sdk.models import tempo as tm
 
 from dashboards import config, rules, signals
-from dashboards.board import CHOSEN, CHOSEN_LEVELS
+from dashboards.board import CHOSEN, CHOSEN_LEVELS, TRACED_SERVICE
 from dashboards.panels import (
     DATA_SOURCE,
     OUTCOME_COLOURS,
@@ -29,7 +29,9 @@ from dashboards.promql import (
     INSTANCE,
     JOB,
     LEVEL,
+    OPERATION,
     OUTCOME,
+    SERVICE_NAME,
     THE_OPERATION,
     fold,
     total,
@@ -70,7 +72,7 @@ def wrong() -> list[AnyPanel]:
             [Query(signals.failed_share(CHOSEN_LEVELS, BY_LEVEL, "15m"), _LEVEL_NAME)],
             unit="percentunit",
             span=12,
-        ),
+        ).axis_soft_max(0.1),  # nothing failed: a line at the bottom, not at the top of nothing
     ]
 
 
@@ -78,7 +80,7 @@ def history() -> list[AnyPanel]:
     """Return the row: durations, outcomes and deviations of a week."""
     how_long = Texts(
         title="How long did runs take?",
-        brief="Of the runs that ended in each hour of the last week: the mean, and what nine of ten stayed below. "
+        brief="Of runs that ended in each hour of the last week: the mean, and about what nine of ten stayed below. "
         "Diamonds lead to traces.",
         red="Runs that take longer and longer grow with their input, or with something that is never cleaned up.",
     )
@@ -165,6 +167,7 @@ def _on_machines(labels: tuple[str, ...]) -> str:
 
 def events() -> tuple[AnyPanel, AnyPanel]:
     """Return the panels that ask Loki and Tempo."""
+    mine = f'{SERVICE_NAME}=~"${TRACED_SERVICE}.*"'
     said = (
         logs.Panel()
         .title("What did it say?")
@@ -178,11 +181,7 @@ def events() -> tuple[AnyPanel, AnyPanel]:
         .unit("none")
         .show_time(True)
         .sort_order(cm.LogsSortOrder.DESCENDING)
-        .with_target(
-            loki.Dataquery()
-            .expr(f'{{service_name=~".+"}} | {names.OPERATION.replace(".", "_")}=`$operation`')
-            .ref_id("A")
-        )
+        .with_target(loki.Dataquery().expr(f'{{{mine}, {SERVICE_NAME}!=""}} | {OPERATION}=`$operation`').ref_id("A"))
     )
     traces = (
         table_panel.Panel()
@@ -197,7 +196,10 @@ def events() -> tuple[AnyPanel, AnyPanel]:
         .unit("none")
         .with_target(
             tempo.Dataquery()
-            .query(f'{{ span.{names.OPERATION} = "$operation" && span.{names.RECORD} =~ "span|open|completion" }}')
+            .query(
+                f'{{ resource.service.name =~ "${TRACED_SERVICE}.*" && span.{names.OPERATION} = "$operation" '
+                f'&& span.{names.RECORD} =~ "span|open|completion" }}'
+            )
             .query_type("traceql")
             .table_type(tm.SearchTableType.TRACES)
             .limit(20)

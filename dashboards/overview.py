@@ -31,6 +31,7 @@ from dashboards.promql import (
     OPERATION,
     OUTCOME,
     THE_OPERATION,
+    Selection,
     equals,
     fold,
     total,
@@ -43,6 +44,8 @@ _WORST: Final = fold("max", BY_OPERATION, CHOSEN(rules.CONDITION))
 _NOTHING: Final = f"max({rules.LOADED.name}) * 0"
 """Zero where somebody looks."""
 _NOBODY_LOOKS: Final = "rules not loaded"
+_OPERATION_OF: Final = f"{{{{{OPERATION}}}}} ({{{{{JOB}}}}})"
+"""Two services may have an operation of the same name."""
 _BAD: Final = ((None, "green"), (1.0, "red"))
 _WARN: Final = ((None, "green"), (1.0, "orange"))
 
@@ -67,7 +70,7 @@ def _numbers() -> list[AnyPanel]:
     numbers = (
         (
             Texts(
-                title="How many are running?",
+                title="Running?",
                 brief="Operations that are alive in at least one process.",
                 red="It has no red: none may be right at this hour.",
             ),
@@ -76,7 +79,7 @@ def _numbers() -> list[AnyPanel]:
         ),
         (
             Texts(
-                title="How many died?",
+                title="Dead?",
                 brief="Processes that ended without a word: killed, out of memory, machine gone. A day, or until a "
                 "later start.",
                 red="Find its process in the list of alerts below, look into the log of its machine, and start it "
@@ -87,7 +90,7 @@ def _numbers() -> list[AnyPanel]:
         ),
         (
             Texts(
-                title="How many stand still?",
+                title="Standing still?",
                 brief="Operations of which a level is alive and does not advance, judged by its own pace.",
                 red="Open the operation: the level that waits longest is where to look.",
             ),
@@ -96,7 +99,7 @@ def _numbers() -> list[AnyPanel]:
         ),
         (
             Texts(
-                title="How many are late or off?",
+                title="Late or off?",
                 brief="Operations that are overdue, slow, fail too many items, are rate limited, or break a rule "
                 "otherwise.",
                 red="Open the operation: its conditions over time tell what began first.",
@@ -106,7 +109,7 @@ def _numbers() -> list[AnyPanel]:
         ),
         (
             Texts(
-                title="How many are missing?",
+                title="Missing?",
                 brief="Operations that started at this time in each of the last two weeks, and not today.",
                 red="Look at the scheduler: was it paused, did it fail, was the job moved?",
             ),
@@ -116,7 +119,7 @@ def _numbers() -> list[AnyPanel]:
     )
     widths = (4, 3, 4, 4, 4)
     ended = Texts(
-        title="How many ended today?",
+        title="Ended today?",
         brief="Runs that ended in the last 24 hours, however short they were: all, and those that failed.",
         red="The table of endings below says which failed; the trace has the exception.",
     )
@@ -200,12 +203,17 @@ def _mapping_json() -> list[dict[str, object]]:
 def _firing() -> AnyPanel:
     texts = Texts(
         title="Which alerts fire?",
-        brief="Alerts that Prometheus raises about progress. Click a name for its runbook. "
+        brief="Alerts of Prometheus about these services and about the pipeline. Click a name for its runbook. "
         "Where Grafana evaluates the rules, look at its own alert list.",
         red="Start with what is critical; the runbook says what to look at first.",
     )
     shown = ("severity", "alertname", OPERATION, LEVEL, JOB, INSTANCE)
-    expr = fold("max", shown, 'ALERTS{alertname=~"Progress.*",alertstate="firing"}')
+    firing = 'alertstate="firing"'
+    # Some are about a service, and have no operation.
+    chosen = Selection((board.SERVICE_MATCHER, f'{OPERATION}=~"$operation|"'))
+    ours = chosen("ALERTS", 'alertname=~"Progress.*"', firing)
+    everybody = f'ALERTS{{alertname=~"{alerts.TELEMETRY_DOWN.name}|{alerts.TELEMETRY_STUCK.name}",{firing}}}'
+    expr = fold("max", shown, f"{ours} or {everybody}")
     severity = [
         {
             "type": "value",
@@ -228,10 +236,10 @@ def _firing() -> AnyPanel:
         Column(title="Operation", label=OPERATION, width=150),
         Column(title="Level", label=LEVEL, width=110),
         Column(title="Service", label=JOB, width=100),
-        Column(title="Process", label=INSTANCE, width=170),
+        Column(title="Process", label=INSTANCE, width=330),
         Column(title="firing", expr=expr, width=1, properties=(prop("custom.hideFrom", {"viz": True}),)),
     ]
-    return listing(texts, columns, span=14, height=9, sort=[("Severity", False), ("Alert", False)])
+    return listing(texts, columns, span=16, height=12, sort=[("Severity", False), ("Alert", False)])
 
 
 def _trouble() -> AnyPanel:
@@ -240,13 +248,13 @@ def _trouble() -> AnyPanel:
         brief="The worst condition of each operation over time.",
         red="What turned red first is where to begin.",
     )
-    return timeline(texts, [Query(_WORST, f"{{{{{OPERATION}}}}}")], span=10)
+    return timeline(texts, [Query(_WORST, _OPERATION_OF)], span=8, height=12)
 
 
 def _how_far() -> AnyPanel:
     signal = signals.FRACTION
     texts = Texts(title="How far was each, over time?", brief=signal.brief, red=signal.red)
-    query = Query(signal.history(CHOSEN, BY_OPERATION), f"{{{{{OPERATION}}}}}")
+    query = Query(signal.history(CHOSEN, BY_OPERATION), _OPERATION_OF)
     return graph(texts, [query], unit=signal.unit, span=12, most=1)
 
 

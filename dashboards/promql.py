@@ -20,6 +20,8 @@ JOB: Final = "job"
 """The service, on every path: OTLP makes it of service.namespace and service.name, a scrape of the scrape job."""
 INSTANCE: Final = "instance"
 """The process, on every path."""
+SERVICE_NAME: Final = "service_name"
+"""The service without its namespace, as in traces and logs; collector/prometheus.yaml promotes it."""
 OPERATION: Final = label(names.OPERATION)
 LEVEL: Final = label(names.LEVEL)
 STATE: Final = label(names.STATE)

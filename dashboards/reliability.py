@@ -8,7 +8,7 @@ from grafana_foundation_sdk.builders import dashboard
 
 from dashboards import board, config
 from dashboards.board import CHOSEN, SERVICE_MATCHER
-from dashboards.panels import AnyPanel, Column, Query, Texts, graph, listing, number
+from dashboards.panels import AnyPanel, Column, Query, Texts, graph, listing, number, prop
 from dashboards.promql import BY_OPERATION, JOB, OPERATION, REASON, SIGNAL, Selection, fold, total
 from otel_progress import names
 
@@ -16,6 +16,8 @@ TITLE: Final = "Reliability of estimates and of the pipeline"
 _SERVICE: Final = Selection((SERVICE_MATCHER,))
 _COLLECTOR: Final = Selection((f'{JOB}="{config.COLLECTOR_JOB}"',))
 _EXPORTER: Final = "{{exporter}}"
+_NONE_DOWN: Final = f"count({_COLLECTOR('up')}) * 0"
+_NO_STEPS: Final = [{"color": "text", "value": None}, {"color": "red", "value": 1}]
 _RANGE: Final = "$__range"
 
 
@@ -145,7 +147,7 @@ def _own() -> list[AnyPanel]:
 def _collector() -> list[AnyPanel]:
     up = Texts(
         title="Does it answer?",
-        brief="Collectors that Prometheus reaches.",
+        brief="Collectors that Prometheus reaches, and those that it knows and does not reach.",
         red="Start it again; jobs go on meanwhile and keep what they can. Dead jobs cannot be told from it.",
     )
     queue = Texts(
@@ -166,7 +168,8 @@ def _collector() -> list[AnyPanel]:
     failed = Texts(
         title="Does a backend refuse what it sends?",
         brief="Records in each stretch of time that a backend refused for good, or that found no room in a queue.",
-        red="These are lost. The Collector's log has the backend's answer.",
+        red="What failed to be sent is lost: the Collector's log has the backend's answer. Of what found no room jobs "
+        "were told, and try again.",
     )
     kinds = (("spans", "spans"), ("metric_points", "metrics"), ("log_records", "events"))
 
@@ -189,12 +192,12 @@ def _collector() -> list[AnyPanel]:
     return [
         number(
             up,
-            [Query(f"sum({_COLLECTOR('up')})", "")],
+            [Query(f"sum({_COLLECTOR('up')})", "yes"), Query(f"count({_COLLECTOR('up')} == 0) or {_NONE_DOWN}", "no")],
             unit="none",
             span=4,
             height=8,
             steps=((None, "red"), (1.0, "green")),
-        ),
+        ).override_by_name("no", [prop("thresholds", {"mode": "absolute", "steps": _NO_STEPS})]),
         graph(
             queue,
             [Query(fold("max", ("exporter",), f"{size} / {capacity}"), _EXPORTER)],

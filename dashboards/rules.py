@@ -129,6 +129,9 @@ def _condition(condition: str) -> Recording:
         found = deviating(condition)
     else:
         found = EVERYTHING(names.ACTIVE, THE_OPERATION, equals(STATE, State(condition))) + " > 0"
+    if condition != config.DEAD:
+        # What a killed process said last lingers for five minutes; it is dead after two.
+        found = where(found, BY_PROCESS, DEAD.name, word="unless")
     return Recording(
         name=CONDITION,
         expression=f"{fold('max', BY_OPERATION, found)} * 0 + {config.CODES[condition]}",

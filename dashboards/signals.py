@@ -61,12 +61,14 @@ class Signal:
 
     def now(self, select: Selection, by: Sequence[str]) -> str:
         """Return the query of a table or a single value: what is, or was when its process died."""
-        if not self.outlives:
-            return self.history(select, by)
         chosen = self._chosen(select, by)
+        whole = Selection(tuple(each for each in select.matchers if not each.startswith(LEVEL)))
+        if not self.outlives:
+            # A dead process' last words linger for five minutes: it promises nothing any more.
+            measured = alive(chosen, self.measure(chosen))
+            return self._together(where(measured, BY_PROCESS, whole(rules.DEAD.name), word="unless"), by)
         measured = self.measure(lambda metric: latest(chosen(metric)))
         open_levels = fold("sum", BY_PROCESS_LEVEL, latest(chosen(names.ACTIVE))) + " > 0"
-        whole = Selection(tuple(each for each in select.matchers if not each.startswith(LEVEL)))
         present = where(where(measured, BY_PROCESS_LEVEL, open_levels), BY_PROCESS, whole(rules.PRESENT.name))
         return self._together(present, by)
 

@@ -33,7 +33,7 @@ OTHERS = {"ALERTS", "target_info"}
 OTHER_LABELS = {
     *("job", "instance", "le", "__name__"),
     *("exporter", "data_type", "alertname", "alertstate", "severity", "condition"),
-    *("host_name", "service_version", "telemetry_sdk_version"),
+    *("host_name", "service_name", "service_version", "telemetry_sdk_version"),
 }
 """Labels that Prometheus, the Collector, our rules and the resource bring."""
 

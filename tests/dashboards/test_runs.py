@@ -94,11 +94,12 @@ def test_a_killed_run_is_dead(tmp_path: Path) -> None:
     """
     Last heard of at 10m: more than 120 s ago at 12m30s; the alert fires a minute later, 210 s after.
 
-    Prometheus' own look-back of five minutes does not heal it: it is there an hour later.
+    Prometheus' own look-back of five minutes does not heal it: it is there an hour later, and is not running as well.
     """
     scene = Scene().run("a", "0s", "10m")
     scene.value(CONDITION, "12m", (f"{{{NIGHTLY}}}", RUNNING))
     scene.value(CONDITION, "12m30s", (f"{{{NIGHTLY}}}", DEAD_CODE))
+    scene.value('job_operation_condition:progress_condition:code{condition="running"}', "12m30s")
     scene.expect("ProgressDead", "13m").expect("ProgressDead", "13m30s", dead("a", "3m 30s"))
     scene.expect("ProgressDead", "1h10m", dead("a", "1h 0m 0s"))
     scene.check(tmp_path)
