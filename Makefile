@@ -8,7 +8,7 @@ PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
 ACTIONLINT := $(or $(shell command -v actionlint 2>/dev/null),$(BIN)/actionlint)
 ACTIONLINT_VERSION := 1.7.12
 
-.PHONY: help demo test lint bench pictures docs dashboards faults coverage clean
+.PHONY: help demo test lint bench pictures docs dashboards faults scenarios coverage clean
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
@@ -55,6 +55,10 @@ faults: $(VENV)/.stamp-dev ## renew docs/faults.md: a real stack in every kind o
 	$(BIN)/python -m tests.stack.fault_table .fault-rows > docs/faults.md.new
 	mv docs/faults.md.new docs/faults.md
 	@rm -f .fault-rows
+
+scenarios: $(VENV)/.stamp-dev ## renew docs/queries.md: every query of dashboards and rules on a real stack (needs OTEL_PROGRESS_STACK)
+	CI=1 OTEL_PROGRESS_QUERY_TABLE="$(abspath docs/queries.md.new)" $(BIN)/python -m pytest tests/stack/scenarios $(ARGS)
+	mv docs/queries.md.new docs/queries.md
 
 coverage: $(VENV)/.stamp-dev ## lines and branches that the unit and contract tests do not reach
 	$(BIN)/coverage run -m pytest tests/unit tests/contract
