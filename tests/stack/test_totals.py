@@ -50,7 +50,10 @@ def test_the_totals_of_a_job_of_two_seconds_are_its_true_ones(stack: Stack, way:
     with job(stack, "nightly_import.py", service, "--no-pause", **settings[way], **ONE_SPAN) as running:
         facts = running.finish()
     assert facts["seconds"][OPERATION] < 10, "the job was meant to be over before the first export"
-    wait_for(lambda: stack.prometheus.totals(service, started_at) == TRUE_TOTALS, what=f"the true totals of {service}")
+    wait_for(
+        lambda: but_promises(stack.prometheus.totals(service, started_at)) == TRUE_TOTALS,
+        what=f"the true totals of {service}",
+    )
     if way == "unsampled":
         assert stack.jaeger.traces(service) == {}
     else:

@@ -26,11 +26,16 @@ from typing import Any
 from tests.bench.eta.tape import Tape
 
 
-def sources(order: str = "path", *, share: float = 1.0, seed: int = 0) -> list[Path]:
-    """Return the library's modules in an order: ``path``, ``size`` or ``random``; ``share`` leaves some out."""
+def sources(order: str = "path", *, share: float = 1.0, seed: int = 0, tests: bool = False) -> list[Path]:
+    """
+    Return the library's modules in an order: ``path``, ``size`` or ``random``.
+
+    ``share`` leaves some out, ``tests`` takes those of its tests as well.
+    """
     found: list[Path] = []
+    left_out = {"site-packages", "__pycache__", *(() if tests else ("test", "tests"))}
     for folder, folders, names in os.walk(sysconfig.get_path("stdlib")):
-        folders[:] = [name for name in folders if name not in {"site-packages", "test", "tests", "__pycache__"}]
+        folders[:] = [name for name in folders if name not in left_out]
         found.extend(Path(folder) / name for name in names if name.endswith(".py"))
     found.sort()
     if share < 1:
@@ -110,23 +115,24 @@ def parse_files(tape: Tape, *, pause: float = 0, bytes_first: bool = False, **wh
         tape.step(size if bytes_first else 1, size, _name(path))
 
 
-def compile_files(tape: Tape, **which: Any) -> None:
-    """Byte-compile, optimised, as an installer does."""
+def compile_files(tape: Tape, *, levels: tuple[int, ...] = (2,), **which: Any) -> None:
+    """Byte-compile, optimised, as an installer does, or for every level, as a distribution does."""
     files = sources(**which)
     tape.total(len(files))
     with tempfile.TemporaryDirectory() as folder:
         for path in files:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                py_compile.compile(str(path), cfile=str(Path(folder) / "out.pyc"), optimize=2, quiet=2)
+                for level in levels:
+                    py_compile.compile(str(path), cfile=str(Path(folder) / "out.pyc"), optimize=level, quiet=2)
             tape.step(1, path.stat().st_size, _name(path))
 
 
-def backup(tape: Tape, **which: Any) -> None:
+def backup(tape: Tape, *, preset: int = 3, **which: Any) -> None:
     """Write everything to a compressed archive, counted in bytes read."""
     files = sources(**which)
     tape.total(sum(path.stat().st_size for path in files))
-    with tempfile.TemporaryFile() as out, tarfile.open(fileobj=out, mode="w:xz", preset=3) as archive:
+    with tempfile.TemporaryFile() as out, tarfile.open(fileobj=out, mode="w:xz", preset=preset) as archive:
         for path in files:
             archive.add(path)
             tape.step(path.stat().st_size, key=_name(path))

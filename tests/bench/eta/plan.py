@@ -157,7 +157,25 @@ HELD_OUT: Final[dict[str, Run]] = {
     "tree-index-slow": _quiet(other.tree_of_index, quota=SLOW),
 }
 
-RUNS: Final = {**DEVELOPMENT, **HELD_OUT}
+_EVERYTHING: Final = {"tests": True}
+_LONG: Final[Mapping[str, tuple[Callable[..., None], Mapping[str, Any]]]] = {
+    "long-parse": (files.parse_files, _EVERYTHING),
+    "long-compileall": (files.compile_files, {**_EVERYTHING, "levels": (0, 1, 2)}),
+    "long-backup": (files.backup, {**_EVERYTHING, "preset": 6}),
+    "long-tests": (other.library_tests, {}),
+}
+LONG: Final[dict[str, Run]] = {
+    f"{name}{end}": _quiet(job, options, quota)
+    for name, (job, options) in _LONG.items()
+    for end, quota in (("", 1.0), ("-again", 1.0), ("-slow", SLOW))
+}
+"""
+Jobs held out, made longer: what a machine is busy with for a second is a smaller part of a minute.
+
+Recorded once, after everything was tuned, and scored once.
+"""
+
+RUNS: Final = {**DEVELOPMENT, **HELD_OUT, **LONG}
 
 Pairs = Mapping[str, tuple[tuple[str, str], ...]]
 """By how the second run differs: (earlier run, run that is estimated)."""
@@ -192,6 +210,11 @@ HELD_OUT_PAIRS: Final[Pairs] = {
         ("pool-processes", "pool-processes-half"),
         ("make", "make-half"),
     ),
+}
+LONG_PAIRS: Final[Pairs] = {
+    "same": _both_ways(*_LONG),
+    "slower": tuple((name, f"{name}-slow") for name in _LONG),
+    "faster": tuple((f"{name}-slow", name) for name in _LONG),
 }
 TREE_PAIRS: Final[Mapping[str, Pairs]] = {
     name: {
