@@ -1,9 +1,9 @@
 """
 The services of docker-compose.yml without Docker: its commands, settings, folders and names, in a network of their own.
 
-``unshare --map-root-user --net --mount python -m tests.stack.compose_up FOLDER``, where the folder is one that
+``unshare --map-root-user --net --mount python -m tests.stack.compose_up FOLDER EXPECTED``, where the folder is one that
 ``otel-progress stack init`` has written. Names of services mean this machine; nothing listens outside the namespace.
-A job pushes to the published port; what the data sources of Grafana then answer is printed as JSON.
+A job pushes to the published port; what the data sources of Grafana come to answer must be what is expected, in JSON.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ ASKED_BY: Final = {"/tempo": "tempo", "/usr/bin/loki": "loki", "promtool": "prom
 """What health checks call in the images, and here."""
 SERVICE: Final = "composed"
 READY_SECONDS: Final = 90.0
+SEEN_SECONDS: Final = 60.0
 
 
 class Composed:
@@ -92,18 +93,24 @@ def ask(folder: Path, since: float) -> dict[str, Any]:
         return json.loads(get(f"{url['loki']}/loki/api/v1/query_range", **query))["data"]["result"]
 
     return {
-        "bytes": wait_for(lambda: value(f'progress_bytes_total{{service_name="{SERVICE}"}}'), 40),
-        "calls": wait_for(lambda: value(f'sum(traces_span_metrics_calls_total{{service_name="{SERVICE}"}})'), 40),
-        "collector is up": wait_for(lambda: value('up{job="collector"}'), 40),
+        "bytes": value(f'progress_bytes_total{{service_name="{SERVICE}"}}'),
+        "calls": value(f'sum(traces_span_metrics_calls_total{{service_name="{SERVICE}"}})'),
+        "collector is up": value('up{job="collector"}'),
         "rules": len(json.loads(get(f"{url['prometheus']}/api/v1/rules"))["data"]["groups"]),
-        "in Tempo": len(wait_for(traces, 40)),
-        "in Jaeger": SERVICE in wait_for(lambda: get(f"{url['jaeger']}/api/v3/services"), 40),
-        "in Loki": sum(len(each["values"]) for each in wait_for(lines, 40)),
+        "in Tempo": len(traces()),
+        "in Jaeger": SERVICE in get(f"{url['jaeger']}/api/v3/services"),
+        "in Loki": sum(len(each["values"]) for each in lines()),
     }
 
 
-def main(folder: Path) -> None:
-    """Bring everything up, run the job, ask, and stop everything."""
+def main(folder: Path, expected: dict[str, Any]) -> None:
+    """Bring everything up, run the job, ask until all has arrived, and stop everything."""
+
+    def has_arrived() -> bool:
+        found = ask(folder, since)
+        assert found == expected, found
+        return True
+
     hosts = folder / "hosts"
     services = yaml.safe_load((folder / "docker-compose.yml").read_text())["services"]
     hosts.write_text(f"127.0.0.1 localhost {' '.join(services)}\n")
@@ -118,7 +125,7 @@ def main(folder: Path) -> None:
         job = [sys.executable, str(JOBS / "steady_work.py"), "--no-pause"]
         env = environment("http://127.0.0.1:4318", SERVICE, {"OTEL_METRIC_EXPORT_INTERVAL": "500"})
         subprocess.run(job, env=env, capture_output=True, check=True)
-        print(json.dumps(ask(folder, since)))
+        wait_for(has_arrived, SEEN_SECONDS, "all that is expected")
     finally:
         for process in running:
             process.kill()
@@ -126,4 +133,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), json.loads(sys.argv[2]))
