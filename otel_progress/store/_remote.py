@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import ClassVar, Final
@@ -13,7 +14,7 @@ PAUSE_SECONDS: Final = 60.0
 """How long a backend that failed is left alone: a hundred levels must not wait for it one after the other."""
 
 
-class Remote:
+class Remote(ABC):
     """
     A backend at ``url`` that remembers runs. Thread-safe; `profiles` never raises, and takes seconds at worst.
 
@@ -45,9 +46,9 @@ class Remote:
         found.sort(key=lambda profile: profile.ended_at or 0.0, reverse=True)
         return tuple(found[:limit])
 
+    @abstractmethod
     def _ask(self, operation: str, level: str | None, limit: int) -> Iterable[Profile]:
         """Return completed runs in any order; raise anything."""
-        raise NotImplementedError
 
 
 def profile_of(text: object, ended_at: float) -> Profile | None:

@@ -7,6 +7,7 @@ written from the reading of their sources; where a tool looks at fixed moments, 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from itertools import pairwise
 from math import ceil
@@ -154,15 +155,16 @@ class Indicatif(_Peer):
         return self.open / speed if speed > 0 else None
 
 
-class _Ticking(_Peer):
+class _Ticking(_Peer, ABC):
     """Looks ten times a second, whatever happens between."""
 
     def __init__(self) -> None:
         super().__init__()
         self._next = TICK_SECONDS
 
+    @abstractmethod
     def _tick(self, now: float) -> None:
-        raise NotImplementedError
+        """Take one of these looks."""
 
     def _until(self, now: float) -> None:
         while self._next <= now:
