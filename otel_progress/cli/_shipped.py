@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -34,6 +35,14 @@ def _within(folder: Path) -> Iterator[Path]:
             yield path
         elif path.is_dir() and path.name not in {"data", "targets"}:
             yield from _within(path)
+
+
+def add_arguments(parser: argparse.ArgumentParser, *, replaced: str) -> None:
+    """Add where files are written to, and that those which are ``replaced`` may be."""
+    parser.add_argument(
+        "folder", nargs="?", type=Path, default=Path(), metavar="DIR", help="where to (default: the current folder)"
+    )
+    parser.add_argument("--force", action="store_true", help=f"replace {replaced}")
 
 
 def write(files: Mapping[Path, str], *, force: bool, theirs: Collection[Path] = ()) -> Exit:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Final
 
 from otel_progress.cli import _shipped
@@ -38,10 +37,7 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
             description=description,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        export.add_argument(
-            "folder", nargs="?", type=Path, default=Path(), metavar="DIR", help="where to (default: the current folder)"
-        )
-        export.add_argument("--force", action="store_true", help="replace files that are there and differ")
+        _shipped.add_arguments(export, replaced="files that are there and differ")
         if name == "rules":
             export.add_argument(
                 "--grafana-url",

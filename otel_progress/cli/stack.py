@@ -55,10 +55,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     init = stack.add_subparsers(metavar="ACTION", required=True).add_parser(
         "init", help=what, description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    init.add_argument(
-        "folder", nargs="?", type=Path, default=Path(), metavar="DIR", help="where to (default: the current folder)"
-    )
-    init.add_argument("--force", action="store_true", help="replace files that are there and differ, but yours")
+    _shipped.add_arguments(init, replaced="files that are there and differ, but yours")
     init.set_defaults(run=_run)
 
 
