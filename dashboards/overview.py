@@ -139,7 +139,6 @@ def _numbers() -> list[AnyPanel]:
 
 
 def _running_now() -> AnyPanel:
-    service, operation = "Service", "Operation"
     signal = [
         (signals.FRACTION, 80),
         (signals.ETA, 110),
@@ -168,13 +167,7 @@ def _running_now() -> AnyPanel:
                 prop("custom.cellOptions", {"type": "color-text"}),
             ),
         ),
-        Column(
-            title=operation,
-            label=OPERATION,
-            width=190,
-            properties=(link("Open the operation", board.operation_link(service, operation)),),
-        ),
-        Column(title=service, label=JOB, width=140),
+        *_whose(190, 140),
         *(
             Column(
                 title=each.column,
@@ -272,8 +265,17 @@ def _ended_over_time() -> AnyPanel:
     return panel
 
 
-def _ended_today() -> AnyPanel:
+def _whose(operation_width: int, service_width: int) -> tuple[Column, Column]:
+    """Return the columns of the operation, which leads to its dashboard, and of its service."""
     service, operation = "Service", "Operation"
+    opened = link("Open the operation", board.operation_link(service, operation))
+    return (
+        Column(title=operation, label=OPERATION, width=operation_width, properties=(opened,)),
+        Column(title=service, label=JOB, width=service_width),
+    )
+
+
+def _ended_today() -> AnyPanel:
     texts = Texts(
         title="What ended in the last day, and how?",
         brief="Runs by outcome, the failed ones first, and their mean duration. Runs of a second count like others.",
@@ -282,13 +284,7 @@ def _ended_today() -> AnyPanel:
     seconds = total(CHOSEN(names.LEVEL_DURATION, THE_OPERATION, part="_sum"), "1d")
     runs = total(CHOSEN(names.LEVEL_DURATION, THE_OPERATION, part="_count"), "1d")
     columns = [
-        Column(
-            title=operation,
-            label=OPERATION,
-            width=200,
-            properties=(link("Open the operation", board.operation_link(service, operation)),),
-        ),
-        Column(title=service, label=JOB, width=150),
+        *_whose(200, 150),
         Column(
             title="Mean duration",
             expr=f"{fold('sum', BY_OPERATION, seconds)} / {fold('sum', BY_OPERATION, runs)}",
