@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.context import attach, detach, get_value, set_value
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
@@ -89,6 +90,13 @@ def keeping(
         exporter.shutdown(timeout_millis=0)
 
 
+def queued(processor: BatchSpanProcessor) -> tuple[TracerProvider, trace.Tracer]:
+    """Return a provider whose spans go through the queue of a processor, and a tracer of it."""
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(processor)
+    return provider, provider.get_tracer("test")
+
+
 def test_an_export_returns_when_the_backend_has_the_spans() -> None:
     """A flush of the provider means what it says while all is well."""
     backend = Backend()
@@ -149,9 +157,7 @@ def test_the_queue_of_the_processor_stays_free(caplog: pytest.LogCaptureFixture)
     backend = Backend()
     backend.answers.clear()
     with keeping(backend, patience_seconds=0.01, records_limit=30_000) as (exporter, tally):
-        provider = TracerProvider(shutdown_on_exit=False)
-        provider.add_span_processor(BatchSpanProcessor(exporter))
-        tracer = provider.get_tracer("test")
+        provider, tracer = queued(BatchSpanProcessor(exporter))
         for number in range(20_000):
             tracer.start_span(str(number)).end()
             if number % 1000 == 999:
@@ -171,9 +177,7 @@ def test_what_the_queue_of_the_processor_drops_is_counted(monkeypatch: pytest.Mo
     backend = Backend()
     backend.answers.clear()
     with keeping(backend, records_limit=30_000) as (exporter, tally):
-        provider = TracerProvider(shutdown_on_exit=False)
-        provider.add_span_processor(KeepingSpanProcessor(exporter))
-        tracer = provider.get_tracer("test")
+        provider, tracer = queued(KeepingSpanProcessor(exporter))
         for number in range(512):
             tracer.start_span(str(number)).end()
         wait_until(lambda: bool(backend.asked), "the first batch")
@@ -197,9 +201,7 @@ def test_the_queue_of_the_processor_is_long_unless_told_otherwise() -> None:
     backend = Backend()
     backend.answers.clear()
     with keeping(backend, records_limit=30_000) as (exporter, tally):
-        provider = TracerProvider(shutdown_on_exit=False)
-        provider.add_span_processor(KeepingSpanProcessor(exporter))
-        tracer = provider.get_tracer("test")
+        provider, tracer = queued(KeepingSpanProcessor(exporter))
         for number in range(9_000):
             tracer.start_span(str(number)).end()
         backend.answers.set()
